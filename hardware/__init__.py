@@ -1,0 +1,1 @@
+"""The vocabulary between robots and policies, and the one loop that runs a policy on a robot."""
