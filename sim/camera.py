@@ -1,0 +1,60 @@
+"""Cameras as values: where they stand, what they look at, how wide they see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera fixed to the world or to a body of the robot."""
+
+    name: str
+    pos: tuple[float, float, float]
+    """Where it stands, in the frame of `body` [m]."""
+    at: tuple[float, float, float]
+    """What the middle of its picture shows, in the frame of `body` [m]."""
+    up: tuple[float, float, float]
+    """What is upwards in its picture, in the frame of `body`."""
+    fovy: float
+    """Vertical field of view [deg]."""
+    body: str = "world"
+
+    @property
+    def axes(self) -> np.ndarray:
+        """The camera's x (right) and y (up) axes in the frame of `body`, (6,), as MuJoCo's xyaxes."""
+        back = np.subtract(self.pos, self.at)
+        right = np.cross(self.up, back)
+        right /= np.linalg.norm(right)
+        above = np.cross(back, right)
+        return np.concatenate([right, above / np.linalg.norm(above)])
+
+    def add_to(self, spec: mujoco.MjSpec) -> None:
+        """Puts the camera on its body of `spec`."""
+        x, y = self.axes[:3], self.axes[3:]
+        quat = np.empty(4)
+        mujoco.mju_mat2Quat(quat, np.stack([x, y, np.cross(x, y)], axis=1).ravel())
+        spec.body(self.body).add_camera(name=self.name, pos=self.pos, quat=quat, fovy=self.fovy)
+
+    def intrinsics(self, size: int) -> np.ndarray:
+        """Pinhole matrix of a square picture of `size` pixels, (3, 3) [px]."""
+        focal = size / 2 / np.tan(np.radians(self.fovy) / 2)
+        return np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
+
+    def extrinsics(self) -> np.ndarray:
+        """Pose in the frame of `body` with OpenCV's axes (x right, y down, z forward), (4, 4)."""
+        x, y = self.axes[:3], self.axes[3:]
+        pose = np.eye(4)
+        pose[:3, :3] = np.stack([x, -y, -np.cross(x, y)], axis=1)
+        pose[:3, 3] = self.pos
+        return pose
+
+
+SIDE = Camera("side", (1.02, 0.36, 0.50), (0.50, 0.0, 0.045), (0, 0, 1), 29.0)
+"""Over the far right corner of the table: the workspace fills its picture."""
+
+WRIST = Camera("wrist", (0.0, 0.07, 0.02), (0.0, 0.02, 0.16), (0, 1, 0), 72.0, body="right_gripper")
+"""In front of the hand, tilted towards the fingertips: sees the object all the way down."""

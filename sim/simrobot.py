@@ -1,0 +1,211 @@
+"""The simulated robot: implements the same contract as a physical arm."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from hardware.api import Action, Observation, RobotError
+from sim.errors import PlacementError
+from sim.panda import FINGERS, GRIP, TOUCH
+from sim.render import Renderer
+from sim.scene import WORKSPACE, SceneConfig
+
+_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
+_REACH = 0.15
+"""An object that comes to rest further than this from the middle of the workspace has rolled away [m]."""
+
+
+class SimRobot:
+    """One scene being stepped. `connect` compiles it; `place` starts a trial; then `observe` and `command` as on any robot."""
+
+    def __init__(self, config: SceneConfig) -> None:
+        self.config = config
+        self.dt = 1 / config.rate
+        self._model: mujoco.MjModel | None = None
+        self._renderers: dict[int, Renderer] = {}
+
+    # --- hardware.api.Robot
+
+    def connect(self) -> None:
+        """Compiles the scene; the arm is at its home pose, the object in the air far away from it until `place`."""
+        scene = self.config.build()
+        self.arm = scene.arm
+        model = self._model = scene.compile()
+        self.data = mujoco.MjData(model)
+        self._qpos = np.array([model.joint(name).qposadr[0] for name in self.arm.joints])
+        self._fingers = np.array([model.joint(f"finger_joint{i}").qposadr[0] for i in (1, 2)])
+        self._object = model.joint("object").qposadr[0]
+        self._object_body = model.body("object").id
+        self._object_touch = [g for g in range(model.ngeom) if model.geom_bodyid[g] == self._object_body and model.geom_group[g] == TOUCH]
+        self._substeps = round(self.dt / model.opt.timestep)
+        self.grip = model.site(GRIP).id
+        fingers = [model.body(name).id for name in FINGERS]
+        self._finger_of = np.array([next((k for k, f in enumerate(fingers) if b == f or model.body_parentid[b] == f), -1) for b in range(model.nbody)])
+        self.home()
+
+    def observe(self) -> Observation:
+        """Pictures, masks and joints of this moment."""
+        images, masks = {}, {}
+        renderer = self._renderer(self.config.size)
+        for camera in self.config.cameras:
+            renderer.look(self.data, camera.name)
+            images[camera.name], masks[camera.name] = renderer.picture(), renderer.mask()
+        return Observation(images, masks, self.qpos, self.gripper, float(self.data.time))
+
+    def command(self, action: Action) -> Action:
+        """Tracks joint targets for one control period. Targets beyond the joints' range are brought to it."""
+        if action.qpos.shape != self._qpos.shape or action.gripper.shape != (1,):
+            raise RobotError(f"{self.arm.name} takes {len(self._qpos)} joints and 1 gripper value, got {action.qpos.shape} and {action.gripper.shape}")
+        ranges = self.model.actuator_ctrlrange
+        ctrl = np.clip(np.append(action.qpos, action.gripper * self.arm.jaw / 2), ranges[:, 0], ranges[:, 1])
+        self.data.ctrl[:] = ctrl
+        mujoco.mj_step(self.model, self.data, nstep=self._substeps)
+        return Action(ctrl[:-1], ctrl[-1:] / (self.arm.jaw / 2))
+
+    def stop(self) -> None:
+        """Holds the present joint positions."""
+        if self._model is not None:
+            self.data.ctrl[:-1] = self.data.qpos[self._qpos]
+
+    def close(self) -> None:
+        """Gives the GL contexts back; idempotent."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
+    def __enter__(self) -> SimRobot:
+        self.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- what only a simulation can do
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The compiled scene. Raises RobotError before `connect`."""
+        if self._model is None:
+            raise RobotError("the simulated robot is not connected; call connect() or use it as a context manager")
+        return self._model
+
+    @property
+    def qpos(self) -> np.ndarray:
+        """Joint positions of the arm, (n,) [rad]."""
+        return self.data.qpos[self._qpos].copy()
+
+    @property
+    def gripper(self) -> np.ndarray:
+        """Opening of the jaw, (1,), 0 closed to 1 open."""
+        opening = np.abs(self.data.qpos[self._fingers]).sum(keepdims=True) / self.arm.jaw
+        return np.clip(opening, 0, 1)
+
+    @property
+    def object_pose(self) -> tuple[np.ndarray, np.ndarray]:
+        """Position (3,) [m] in the robot's base frame and quaternion (4,) of the object."""
+        pose = self.data.qpos[self._object : self._object + 7]
+        return pose[:3].copy(), pose[3:].copy()
+
+    @property
+    def grip_pose(self) -> tuple[np.ndarray, np.ndarray]:
+        """Position (3,) [m] and rotation (3, 3) of the point between the finger pads, in the base frame."""
+        return self.data.site_xpos[self.grip].copy(), self.data.site_xmat[self.grip].reshape(3, 3).copy()
+
+    @property
+    def held(self) -> bool:
+        """Whether both fingers touch the object."""
+        geoms = self.data.contact.geom  # (ncon, 2)
+        bodies = self.model.geom_bodyid[geoms]
+        touching = bodies[(bodies == self._object_body).any(axis=1)]
+        fingers = self._finger_of[touching]
+        return bool((fingers == 0).any() and (fingers == 1).any())
+
+    def home(self, qpos: np.ndarray | None = None) -> None:
+        """Resets everything: the arm at `qpos` (n,) [rad] or its home pose, jaw open, at rest."""
+        model, data = self.model, self.data
+        mujoco.mj_resetData(model, data)
+        data.qpos[self._qpos] = self.arm.home if qpos is None else qpos
+        data.qpos[self._fingers] = [self.arm.jaw / 2, -self.arm.jaw / 2]
+        data.ctrl[:] = [*data.qpos[self._qpos], self.arm.jaw / 2]
+        mujoco.mj_forward(model, data)
+
+    def place(self, xy: np.ndarray, rng: np.random.Generator, *, upright: bool | None = None, start: np.ndarray | None = None) -> None:
+        """Puts the arm at `start` (its home pose by default) and lets the object come to rest on the table.
+
+        Args:
+            xy: where, from the middle of the workspace, (2,) [m].
+            rng: of the rotation; the same generator state gives the same pose.
+            upright: as modelled and turned about z only; else any rotation. None: as the object says, toys half and half.
+            start: joint positions of the arm, (n,) [rad].
+
+        Raises:
+            PlacementError: it rolled away or fell from the table, eight times.
+        """
+        obj = self.config.object
+        for _ in range(8):
+            stands = (obj.upright or bool(rng.random() < 0.5)) if upright is None else upright
+            quat = _turned(rng) if stands else _any_rotation(rng)
+            self.home(start)
+            if self._settle(np.asarray(xy, float), quat):
+                self.data.time = 0.0
+                return
+        raise PlacementError(f"object {obj.name!r} rolled away eight times from ({xy[0]:.3f}, {xy[1]:.3f}) m")
+
+    def state(self) -> np.ndarray:
+        """Everything that the physics depends on, (s,)."""
+        x = np.empty(mujoco.mj_stateSize(self.model, _STATE))
+        mujoco.mj_getState(self.model, self.data, x, _STATE)
+        return x
+
+    def set_state(self, x: np.ndarray) -> None:
+        """Back to a state of `state`. Raises RobotError for a state of another scene."""
+        size = mujoco.mj_stateSize(self.model, _STATE)
+        if np.shape(x) != (size,):
+            raise RobotError(f"a state of this scene has {size} numbers, got {np.shape(x)}")
+        mujoco.mj_setState(self.model, self.data, x, _STATE)
+        self.data.ctrl[:] = [*self.data.qpos[self._qpos], abs(self.data.qpos[self._fingers[0]])]
+        mujoco.mj_forward(self.model, self.data)
+
+    def picture(self, camera: str, size: int | None = None) -> np.ndarray:
+        """What one camera sees, (size, size, 3) uint8, at any size."""
+        renderer = self._renderer(size or self.config.size)
+        renderer.look(self.data, camera)
+        return renderer.picture()
+
+    def mask(self, camera: str, size: int | None = None) -> np.ndarray:
+        """Where one camera sees the object, (size, size) bool, at any size."""
+        renderer = self._renderer(size or self.config.size)
+        renderer.look(self.data, camera)
+        return renderer.mask()
+
+    def _settle(self, xy: np.ndarray, quat: np.ndarray) -> bool:
+        model, data = self.model, self.data
+        pose = data.qpos[self._object : self._object + 7]
+        velocity = data.qvel[model.joint("object").dofadr[0] :][:6]
+        pose[:2], pose[2], pose[3:] = np.add(WORKSPACE, xy), 0.5, quat
+        mujoco.mj_forward(model, data)
+        table = model.geom("table").id
+        gap = min(mujoco.mj_geomDistance(model, data, geom, table, 1.0, None) for geom in self._object_touch)
+        pose[2] -= gap - 0.001
+        for _ in range(20):  # at most 2 s
+            mujoco.mj_step(model, data, nstep=50)
+            if np.abs(velocity).max() < 0.01:
+                break
+        away = np.abs(pose[:2] - WORKSPACE).max()
+        return bool(away < _REACH and pose[2] > -0.005 and np.isfinite(data.qpos).all())
+
+    def _renderer(self, size: int) -> Renderer:
+        if size not in self._renderers:
+            self._renderers[size] = Renderer(self.model, size)
+        return self._renderers[size]
+
+
+def _turned(rng: np.random.Generator) -> np.ndarray:
+    half = rng.uniform(-np.pi, np.pi) / 2
+    return np.array([np.cos(half), 0, 0, np.sin(half)])
+
+
+def _any_rotation(rng: np.random.Generator) -> np.ndarray:
+    quat = rng.normal(size=4)
+    return quat / np.linalg.norm(quat)
