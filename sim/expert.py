@@ -1,0 +1,262 @@
+"""The scripted expert: tries its grasps in simulation, then demonstrates one, disturbed on the way, with clean answers.
+
+Demonstrations must teach correction, not only the nominal path: the start pose varies, what is carried out wanders from what
+the expert wants (as in DART, Laskey et al. 2017), and in some episodes the first close is made to miss, so that the
+expert opens and tries again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
+
+from episodes.episode import Episode
+from hardware.api import Action
+from sim.errors import PlacementError
+from sim.grasp import Grasp, propose_grasps
+from sim.ik import InverseKinematics
+from sim.simrobot import SimRobot
+from sim.surface import Surface
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class ExpertConfig:
+    """How demonstrations are made."""
+
+    area: float = 0.115
+    """Objects lie within this distance of the middle of the workspace, in x and in y [m]; wider than what is tested."""
+    start_noise: float = 0.08
+    """Of the start pose, standard deviation, cut at two of them [rad]."""
+    path_noise: float = 0.035
+    """Of what is carried out before the grasp, standard deviation [rad]."""
+    retries: float = 0.2
+    """Share of episodes whose first close is made to miss."""
+    candidates: int = 8
+    """Grasps tried before giving a pose up."""
+    lift: float = 0.17
+    """How far the grasp is lifted [m]."""
+
+    def __post_init__(self) -> None:
+        for name in ("area", "start_noise", "path_noise", "retries"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        if self.retries > 1 or self.candidates < 1:
+            raise ValueError(f"retries={self.retries} is a share of 1 at most, candidates={self.candidates} at least 1")
+
+
+@dataclass(frozen=True)
+class Path:
+    """A way to a grasp and up again, one row a control step."""
+
+    targets: np.ndarray
+    """Joint targets, then the gripper, (T, n + 1)."""
+    descent: int
+    """First step of the straight way down."""
+    close: int
+    """First step of the closing."""
+    lift: int
+    """First step of the way up."""
+
+
+@dataclass
+class _Tape:
+    """What happened so far in an episode being made."""
+
+    rows: dict[str, list] = field(default_factory=lambda: {k: [] for k in ("observation", "action", "sent", "labelled", "state")})
+
+    def add(self, **row: object) -> None:
+        for key, value in row.items():
+            self.rows[key].append(value)
+
+
+class Expert:
+    """Knows one robot and its object; everything it needs of the state it reads from the simulation."""
+
+    def __init__(self, robot: SimRobot, config: ExpertConfig | None = None) -> None:
+        self._robot, self.config = robot, config or ExpertConfig()
+        self._surface = Surface(robot.config.object)
+        self._ik = InverseKinematics(robot.model, robot.arm.joints, robot.arm.home)
+        self._home = np.array(robot.arm.home)
+
+    def grasps(self) -> list[Grasp]:
+        """What the object offers as it lies now, best first."""
+        self._surface.move(*self._robot.object_pose)
+        return propose_grasps(self._surface)
+
+    def path(self, grasp: Grasp, start: np.ndarray, *, rise: bool = False) -> Path | None:
+        """The way from joint positions `start` (n,) [rad] to `grasp` and up; None where the arm does not reach.
+
+        rise: go straight up first, the jaw opening, as after a close that missed.
+        """
+        solve, home = self._ik.solve, self._home
+        hover = grasp.pos + [0, 0, 0.10]
+        above, reached = solve(hover, grasp.yaw, home)
+        if not reached:
+            return None
+        legs = []
+        if rise:
+            here, yaw = self._robot.grip_pose[0], _yaw(self._robot.grip_pose[1])
+            top = np.array([*here[:2], max(here[2], hover[2] - 0.02)])
+            up, reached = solve(top, yaw, start)
+            if reached:
+                legs.append(_ease(start, up, _steps(start, up, least=6)))
+                start = up
+        legs.append(_ease(start, above, _steps(start, above, least=12)))
+        down, reached = self._straight(hover, grasp.pos, grasp.yaw, above, 13)
+        if not reached:
+            return None
+        lifted, reached = self._straight(grasp.pos, grasp.pos + [0, 0, self.config.lift], grasp.yaw, down[-1], 16)
+        if not reached:
+            return None
+        descent = sum(map(len, legs))
+        close = descent + len(down)
+        squeeze, hold = np.repeat(down[-1:], 9, axis=0), np.repeat(lifted[-1:], 12, axis=0)
+        joints = np.concatenate([*legs, down, squeeze, lifted, hold])
+        gripper = (np.arange(len(joints)) < close).astype(float)
+        return Path(np.column_stack([joints, gripper]), descent, close, close + len(squeeze))
+
+    def choose(self) -> tuple[Grasp, Path] | None:
+        """The first grasp that holds when tried from the present state, and its path; the state is put back."""
+        robot = self._robot
+        start = robot.state()
+        rest = robot.object_pose[0][2]
+        for grasp in self.grasps()[: self.config.candidates]:
+            path = self.path(grasp, robot.qpos)
+            if path is None:
+                continue
+            for target in path.targets:
+                robot.command(Action(target[:-1], target[-1:]))
+            held = robot.held and robot.object_pose[0][2] > rest + 0.1
+            robot.set_state(start)
+            if held:
+                return grasp, path
+        return None
+
+    def demonstrate(self, rng: np.random.Generator, provenance: dict | None = None) -> Episode | None:
+        """One demonstration on the object, placed at random; None where no grasp holds or the disturbance spoilt it."""
+        robot, config = self._robot, self.config
+        start = self._home + np.clip(rng.normal(size=len(self._home)), -2, 2) * config.start_noise
+        try:
+            robot.place(rng.uniform(-config.area, config.area, 2), rng, start=start)
+        except PlacementError:
+            return None
+        rest = robot.object_pose[0][2]
+        chosen = self.choose()
+        if chosen is None:
+            return None
+        grasp, path = chosen
+        tape, grasps = _Tape(), [grasp]
+        if rng.random() < config.retries:
+            self._miss(grasp, path, rng, tape)
+            if robot.held:
+                return None  # the sabotage caught it by chance
+            again = self._retry()
+            if again is None:
+                return None
+            grasp, path = again
+            grasps.append(grasp)
+        self._follow(path, path.targets, rng, tape, np.ones(len(path.targets), bool))
+        if not (robot.held and robot.object_pose[0][2] > rest + 0.1):
+            return None
+        made = {"expert": VERSION, "grasp": {"pos": grasps[-1].pos.tolist(), "yaw": grasps[-1].yaw}, "attempts": len(grasps)}
+        return _episode(robot, tape, (provenance or {}) | made)
+
+    def _retry(self) -> tuple[Grasp, Path] | None:
+        """The best grasp that can be reached from here, jaw shut in the wrong place."""
+        for grasp in self.grasps()[: self.config.candidates]:
+            path = self.path(grasp, self._robot.qpos, rise=True)
+            if path is not None:
+                return grasp, path
+        return None
+
+    def _miss(self, grasp: Grasp, path: Path, rng: np.random.Generator, tape: _Tape) -> None:
+        """Carries out the path to a place beside or above the grasp and closes there; what the expert would say ends where that starts to show."""
+        angle = rng.uniform(-np.pi, np.pi)
+        aside = rng.uniform(0.02, 0.05) * np.array([np.cos(angle), np.sin(angle), 0.0])
+        above = np.array([0.0, 0.0, rng.uniform(0.0, 0.05)])
+        wrong = self.path(Grasp(grasp.pos + aside + above, grasp.yaw, grasp.width, 0.0), self._robot.qpos)
+        if wrong is None:
+            return
+        stop = wrong.lift + int(rng.integers(0, 12))
+        labels = path.targets[np.minimum(np.arange(stop), len(path.targets) - 1)]
+        labelled = np.arange(stop) < min(path.descent, wrong.descent)
+        self._follow(wrong, labels, rng, tape, labelled)
+
+    def _follow(self, path: Path, labels: np.ndarray, rng: np.random.Generator, tape: _Tape, labelled: np.ndarray) -> None:
+        """Carries out a path, disturbed until halfway down, and records what the expert says meanwhile."""
+        robot = self._robot
+        steps = len(labels)
+        noise = _wander(rng, steps, len(self._home), self.config.path_noise)
+        noise *= np.interp(np.arange(steps), [path.descent, path.close - 2], [1, 0])[:, None]
+        for t in range(steps):
+            observation, state = robot.observe(), robot.state()
+            target = path.targets[t]
+            sent = robot.command(Action(target[:-1] + noise[t], target[-1:]))
+            tape.add(observation=observation, state=state, action=labels[t], labelled=labelled[t], sent=np.append(sent.qpos, sent.gripper))
+
+    def _straight(self, a: np.ndarray, b: np.ndarray, yaw: float, start: np.ndarray, steps: int) -> tuple[np.ndarray, bool]:
+        """Joint positions along a straight line, eased at both ends, (steps, n); and whether all of it can be reached."""
+        rows, q, reached = [], start, True
+        for s in np.linspace(0, 1, steps + 1)[1:]:
+            q, ok = self._ik.solve(a + (b - a) * _smooth(s), yaw, q, iterations=12)
+            reached &= ok
+            rows.append(q)
+        return np.array(rows), reached
+
+
+def demonstrate(robot: SimRobot, rng: np.random.Generator, config: ExpertConfig | None = None) -> Episode | None:
+    """One demonstration by a new expert on a connected robot; make an `Expert` for more than one."""
+    return Expert(robot, config).demonstrate(rng)
+
+
+def _episode(robot: SimRobot, tape: _Tape, provenance: dict) -> Episode:
+    rows = tape.rows
+    seen = rows["observation"]
+    names = [camera.name for camera in robot.config.cameras]
+    return Episode(
+        images={name: np.stack([o.images[name] for o in seen]) for name in names},
+        masks={name: np.stack([o.masks[name] for o in seen]) for name in names},
+        qpos=np.stack([o.qpos for o in seen]).astype(np.float32),
+        gripper=np.stack([o.gripper for o in seen]).astype(np.float32),
+        actions=np.stack(rows["action"]).astype(np.float32),
+        sent=np.stack(rows["sent"]).astype(np.float32),
+        labelled=np.array(rows["labelled"], bool),
+        state=np.stack([*rows["state"], robot.state()]),
+        instruction="pick up the object",
+        dt=robot.dt,
+        success=True,
+        provenance=provenance | {"object": robot.config.object.name, "mujoco": mujoco.__version__},
+    )
+
+
+def _smooth(s: float | np.ndarray) -> float | np.ndarray:
+    return s * s * (3 - 2 * s)
+
+
+def _ease(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
+    """From a (excluded) to b in joint space, eased at both ends, (steps, n)."""
+    return a + (b - a) * _smooth(np.linspace(0, 1, steps + 1)[1:])[:, None]
+
+
+def _steps(a: np.ndarray, b: np.ndarray, *, least: int) -> int:
+    """Control steps from a to b at no more than 1.5 rad/s at the peak."""
+    return max(least, int(np.ceil(1.5 * np.abs(b - a).max() / 1.5 * 20)))
+
+
+def _wander(rng: np.random.Generator, steps: int, n: int, std: float, keep: float = 0.9) -> np.ndarray:
+    """An Ornstein-Uhlenbeck walk, (steps, n), of one standard deviation throughout."""
+    walk, x = np.empty((steps, n)), rng.normal(size=n) * std
+    for t in range(steps):
+        walk[t] = x
+        x = keep * x + np.sqrt(1 - keep**2) * std * rng.normal(size=n)
+    return walk
+
+
+def _yaw(rotation: np.ndarray) -> float:
+    """Turn of a grip site about the vertical; the jaw is symmetric, so in [-pi/2, pi/2] [rad]."""
+    x, y = rotation[:2, 1]
+    return float((np.arctan2(x, -y) + np.pi / 2) % np.pi - np.pi / 2)

@@ -1,0 +1,137 @@
+"""Top-down grasps of a parallel jaw: which ones an object offers, best first, always in the same order for the same pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import maximum_filter
+
+from sim.surface import Surface
+
+OPENING = 0.08
+"""Between the fingers as they come down [m]."""
+_TIP = 0.009
+"""From the middle of the finger pads to the fingertips [m]."""
+_FINGER = np.array([0.001, 0.008, 0.016])
+"""How far a finger reaches outwards from its pad [m]."""
+_BREADTH = np.array([-0.010, 0.0, 0.010])
+"""How far a finger reaches sideways [m]."""
+_DEPTH = 0.038
+"""From the fingertips to the palm [m], less a margin."""
+_CELL = 0.003
+"""Of the height map [m]."""
+_YAWS = np.linspace(-np.pi / 2, np.pi / 2, 18, endpoint=False) + np.pi / 36
+_GRID = 0.006
+"""Between the places that are looked at [m]."""
+
+
+@dataclass(frozen=True)
+class Grasp:
+    """Where the middle of the finger pads goes, straight down."""
+
+    pos: np.ndarray
+    """In the robot's base frame, (3,) [m]."""
+    yaw: float
+    """About the vertical, 0 as at the home pose (closing along the base's y), in [-pi/2, pi/2] [rad]."""
+    width: float
+    """Of the object between the pads [m]."""
+    score: float
+    """Higher is better."""
+
+
+def closing(yaw: float) -> np.ndarray:
+    """The direction along which the fingers close, (3,)."""
+    return np.array([-np.sin(yaw), np.cos(yaw), 0.0])
+
+
+def propose_grasps(surface: Surface, *, most: int = 24) -> list[Grasp]:
+    """Grasps whose fingers come down freely beside the object and meet opposing faces of it, best first.
+
+    A height map says where fingers and palm have room, rays between the pads say what they would touch. Nothing here is
+    random: cloning averages what an expert chooses at random.
+
+    Args:
+        surface: of the object at its present pose.
+        most: at most this many, at least 4 mm or 12 degrees apart.
+    """
+    low, high = surface.bounds()
+    margin = OPENING / 2 + 0.03
+    xs, ys = (np.arange(low[k] - margin, high[k] + margin, _CELL) for k in (0, 1))
+    heights = surface.heights(xs, ys)
+    wide = maximum_filter(heights, size=5, mode="constant")  # 15 mm: coarse steps miss nothing
+    com = surface.centre_of_mass
+    x, y = np.meshgrid(np.arange(low[0], high[0], _GRID), np.arange(low[1], high[1], _GRID), indexing="ij")
+    near = np.hypot(x - com[0], y - com[1]) < 0.11
+    centres = np.stack([x[near], y[near]], axis=1)  # (N, 2)
+    found = []
+    for yaw in _YAWS:
+        found += _along(heights, wide, (xs[0], ys[0]), centres, com, float(yaw))
+    found.sort(key=lambda g: -g.score)
+    best: list[Grasp] = []
+    for rough in found[:400]:
+        if len(best) >= most:
+            break
+        if any(_near(rough, other) for other in best):
+            continue
+        grasp = _touch(surface, rough)
+        if grasp is not None:
+            best.append(grasp)
+    return sorted(best, key=lambda g: -g.score)
+
+
+def _along(heights: np.ndarray, wide: np.ndarray, corner: tuple[float, float], centres: np.ndarray, com: np.ndarray, yaw: float) -> list[Grasp]:
+    """Rough grasps of one yaw from the height map alone; their score lacks what the pads would touch."""
+    u = closing(yaw)[:2]
+    v = np.array([u[1], -u[0]])
+
+    def highest(field: np.ndarray, centres: np.ndarray, along: np.ndarray, across: np.ndarray) -> np.ndarray:
+        """Of the map over a grid of offsets about each centre, (N,) [m]."""
+        offsets = (along[:, None, None] * u + across[None, :, None] * v).reshape(-1, 2)  # (K, 2)
+        cells = np.round((centres[:, None] + offsets - corner) / _CELL).astype(np.int32)  # (N, K, 2)
+        i, j = cells[..., 0], cells[..., 1]
+        inside = (i >= 0) & (i < field.shape[0]) & (j >= 0) & (j < field.shape[1])
+        return np.where(inside, field[i.clip(0, field.shape[0] - 1), j.clip(0, field.shape[1] - 1)], 0).max(axis=1)
+
+    between = highest(heights, centres, np.arange(-0.033, 0.0331, 0.006), np.array([-0.005, 0.0, 0.005]))
+    some = between > 0.004
+    centres, between = centres[some], between[some]
+    beside = highest(heights, centres, np.concatenate([OPENING / 2 + _FINGER, -OPENING / 2 - _FINGER]), _BREADTH)
+    palm = highest(wide, centres, np.arange(-0.10, 0.1001, 0.02), np.array([-0.022, 0.0, 0.022]))
+    tip = np.maximum(np.where(beside > 0.001, beside + 0.004, 0.002), palm - _DEPTH)
+    pad = tip + _TIP
+    away = np.hypot(*(centres - com[:2]).T)
+    score = -60 * away - 1.0 * abs(yaw) - 8 * np.maximum(0, pad - com[2])
+    room = pad < np.maximum(between - 0.003, 0.0115)
+    return [Grasp(np.array([*centres[k], pad[k]]), yaw, np.nan, float(score[k])) for k in np.flatnonzero(room)]
+
+
+def _touch(surface: Surface, rough: Grasp) -> Grasp | None:
+    """The grasp centred between the faces that the pads would meet; None where they do not oppose each other."""
+    u = closing(rough.yaw)
+    v = np.array([u[1], -u[0], 0.0])
+    gaps, facing = np.full((2, 9), np.inf), np.zeros((2, 9))
+    for side, sign in enumerate((1.0, -1.0)):
+        for ray, (across, above) in enumerate((s, z) for s in (-0.006, 0.0, 0.006) for z in (-0.005, 0.0, 0.005)):
+            start = rough.pos + sign * OPENING / 2 * u + across * v + [0, 0, above]
+            distance, normal = surface.cast(start, -sign * u)
+            if distance < OPENING:
+                gaps[side, ray], facing[side, ray] = distance, sign * normal @ u
+    first = gaps.min(axis=1)  # where each pad meets the object
+    width = OPENING - first.sum()
+    if not np.isfinite(first).all() or not 0.001 < width < OPENING - 0.004:
+        return None
+    contact = gaps < first[:, None] + 0.003  # within what the pad and the object give
+    align = np.array([facing[side][contact[side]].mean() for side in (0, 1)])
+    if align.min() < 0.6:  # steeper than the friction cone holds
+        return None
+    spread = contact.mean(axis=1).min()
+    shift = (first[1] - first[0]) / 2
+    pos = rough.pos + shift * u
+    score = rough.score + 3.0 * float(align.mean()) + 0.7 * float(spread) - 20 * abs(float(shift))
+    return Grasp(pos, rough.yaw, float(width), score)
+
+
+def _near(a: Grasp, b: Grasp) -> bool:
+    turn = abs((a.yaw - b.yaw + np.pi / 2) % np.pi - np.pi / 2)
+    return bool(np.linalg.norm(a.pos - b.pos) < 0.004 and turn < 0.21)
