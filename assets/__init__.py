@@ -1,0 +1,1 @@
+"""What lies on the table: random toys and real objects."""
