@@ -18,10 +18,11 @@ import mujoco
 import numpy as np
 import trimesh
 
+from assets.graspable import CONTACT, VISUAL
 from sim.errors import SceneError
 
-VISUAL, TOUCH = 2, 3
-"""Geom groups: what cameras see, what contacts touch."""
+
+
 
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 FINGERS = ("leftfinger", "rightfinger")
@@ -117,7 +118,7 @@ def _simplify(spec: mujoco.MjSpec, folder: Path) -> None:
     looks: dict[tuple[str, tuple[float, ...], tuple[float, ...]], list[Path]] = {}
     for geom in list(spec.geoms):
         if geom.type != mujoco.mjtGeom.mjGEOM_MESH or geom.contype or geom.conaffinity:
-            geom.group = TOUCH
+            geom.group = CONTACT
             geom.rgba = [0.5, 0.5, 0.5, 1]
             continue
         colour = colours.get(geom.material, tuple(geom.rgba))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from sim.panda import VISUAL
+from assets.graspable import VISUAL
 
 
 class Renderer:

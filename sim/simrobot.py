@@ -5,9 +5,10 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from assets.graspable import CONTACT
 from hardware.api import Action, Observation, RobotError
 from sim.errors import PlacementError
-from sim.panda import FINGERS, GRIP, TOUCH
+from sim.panda import FINGERS, GRIP
 from sim.render import Renderer
 from sim.scene import WORKSPACE, SceneConfig
 
@@ -37,7 +38,7 @@ class SimRobot:
         self._fingers = np.array([model.joint(f"finger_joint{i}").qposadr[0] for i in (1, 2)])
         self._object = model.joint("object").qposadr[0]
         self._object_body = model.body("object").id
-        self._object_touch = [g for g in range(model.ngeom) if model.geom_bodyid[g] == self._object_body and model.geom_group[g] == TOUCH]
+        self._object_touch = [g for g in range(model.ngeom) if model.geom_bodyid[g] == self._object_body and model.geom_group[g] == CONTACT]
         self._substeps = round(self.dt / model.opt.timestep)
         self.grip = model.site(GRIP).id
         fingers = [model.body(name).id for name in FINGERS]
