@@ -1,0 +1,177 @@
+"""`cezanne collect`: demonstrations of the expert on random toys, many processes, one shard a toy.
+
+A toy's shard depends on the seed and the toy's number alone, so that a collector that was killed continues where it
+stopped, and one process or many make the same data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+from tqdm import tqdm
+
+from assets.graspable import Graspable
+from assets.objects import open_objects
+from assets.toys import ToySet
+from episodes.dataset import Dataset, open_dataset
+from episodes.info import CameraInfo, DatasetInfo
+from episodes.writer import DatasetWriter
+from sim.errors import SceneError
+from sim.expert import VERSION, Expert, ExpertConfig
+from sim.scene import SceneConfig
+from sim.simrobot import SimRobot
+from sim.workers import share
+
+
+@dataclass
+class CollectConfig:
+    """Demonstrations of the scripted expert on random toys."""
+
+    out: str = "data/toys"
+    """Folder of the data set; an interrupted one is continued."""
+    toys: int = 250
+    """Toys to play with."""
+    demos: int = 2500
+    """Demonstrations, spread evenly over the toys."""
+    seed: int = 0
+    """Of the toys and of everything that happens to them."""
+    objects: str = ""
+    """A folder of objects, or `household`, to collect on instead of toys."""
+    size: int = 128
+    """Pictures are square, this many pixels a side."""
+    workers: int = 0
+    """Processes; 0: one for each core."""
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
+
+    def __post_init__(self) -> None:
+        if self.toys < 1 or self.demos < 1:
+            raise SceneError(f"toys={self.toys}, demos={self.demos}; at least one of each is needed")
+        if self.seed < 0 or self.workers < 0:
+            raise SceneError(f"seed={self.seed}, workers={self.workers}; neither can be negative")
+
+
+@dataclass(frozen=True)
+class Job:
+    """All demonstrations on one object."""
+
+    number: int
+    obj: Graspable
+    demos: int
+
+    @property
+    def name(self) -> str:
+        """Of its shard."""
+        return f"{self.number:06d}"
+
+
+@dataclass(frozen=True)
+class Collector:
+    """What a worker needs to do jobs. Called once in each worker."""
+
+    path: Path
+    info: DatasetInfo
+    seed: int
+    size: int
+    expert: ExpertConfig
+
+    def __call__(self) -> Collector.Work:
+        return Collector.Work(self, DatasetWriter(self.path, self.info))
+
+    @dataclass(frozen=True)
+    class Work:
+        """One worker's open writer."""
+
+        collector: Collector
+        writer: DatasetWriter
+
+        def __call__(self, job: Job) -> int:
+            """Makes one object's shard and returns the number of its demonstrations."""
+            made = self.collector
+            episodes = []
+            with SimRobot(SceneConfig(job.obj, size=made.size)) as robot:
+                expert = Expert(robot, made.expert)
+                for attempt in range(2 * job.demos + 6):
+                    if len(episodes) == job.demos:
+                        break
+                    rng = np.random.default_rng([made.seed, job.number, attempt])
+                    episode = expert.demonstrate(rng, {"seed": made.seed, "toy": job.number, "attempt": attempt})
+                    if episode is not None:
+                        episodes.append(episode)
+            self.writer.write(job.name, episodes)
+            return len(episodes)
+
+
+def run(cfg: CollectConfig) -> dict[str, Any]:
+    """Collects what is missing of the data set and says what it then holds."""
+    begin = time.monotonic()
+    out = Path(cfg.out)
+    objects, toys = _objects(cfg)
+    if cfg.demos < len(objects):
+        raise SceneError(f"demos={cfg.demos} on {len(objects)} objects; at least one each is needed")
+    collector = Collector(out, _info(cfg, objects), cfg.seed, cfg.size, cfg.expert)
+    writer = DatasetWriter(out, collector.info)
+    if toys is not None:
+        toys.save(out / "toys.json")
+    share_of, extra = divmod(cfg.demos, len(objects))
+    jobs = [Job(k, obj, share_of + (k < extra)) for k, obj in enumerate(objects)]
+    todo = [job for job in jobs if not writer.has(job.name)]
+    if len(todo) < len(jobs):
+        print(f"{out}: {len(jobs) - len(todo)} of {len(jobs)} objects are there already", file=sys.stderr)
+    made, failed = 0, []
+    with tqdm(total=sum(job.demos for job in todo), desc="collect", unit="demo", disable=not todo) as bar:
+        for done in share(collector, todo, min(cfg.workers or os.cpu_count() or 1, len(todo))):
+            if done.error is not None:
+                failed.append(done)
+                bar.write(f"object {todo[done.index].obj.name}: {done.error}", file=sys.stderr)
+                continue
+            made += done.value
+            bar.total -= todo[done.index].demos - done.value
+            bar.update(done.value)
+    if failed:
+        raise SceneError(f"{len(failed)} of {len(jobs)} objects failed, the first with: {failed[0].error}; what was collected is kept, run again to continue")
+    return _summary(open_dataset(out), len(jobs), made, time.monotonic() - begin)
+
+
+def _objects(cfg: CollectConfig) -> tuple[tuple[Graspable, ...], ToySet | None]:
+    if cfg.objects:
+        return tuple(open_objects(cfg.objects).objects), None
+    toys = ToySet.sample(cfg.seed, cfg.toys)
+    return toys.toys, toys
+
+
+def _info(cfg: CollectConfig, objects: tuple[Graspable, ...]) -> DatasetInfo:
+    """What must agree for two shards to be of one data set."""
+    with SimRobot(SceneConfig(objects[0], size=cfg.size)) as robot:
+        joints, config, dt = robot.arm.joints, robot.config, robot.dt
+    cameras = {
+        camera.name: CameraInfo(cfg.size, cfg.size, camera.fovy, camera.intrinsics(cfg.size).tolist(), camera.extrinsics().tolist(), camera.body)
+        for camera in config.cameras
+    }
+    settings = {k: v for k, v in dataclasses.asdict(cfg).items() if k not in ("out", "workers")}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    fingerprint = {"mujoco": mujoco.__version__, "gl": os.environ.get("MUJOCO_GL", ""), "expert": VERSION, "config": digest, "seed": cfg.seed}
+    return DatasetInfo(
+        fps=1 / dt, robot="panda", joints=(*joints, "gripper"), action_space="absolute joint targets [rad], gripper 0 closed to 1 open",
+        cameras=cameras, fingerprint=fingerprint,
+    )  # fmt: skip
+
+
+def _summary(dataset: Dataset, toys: int, made: int, seconds: float) -> dict[str, Any]:
+    solved = {dataset.provenance(k)["toy"] for k in range(len(dataset))}
+    return {
+        "demonstrations": len(dataset),
+        "toys": toys,
+        "toys_solved": len(solved),
+        "seconds": round(seconds, 1),
+        "per_minute": round(60 * made / seconds, 1) if made else 0.0,
+    }
