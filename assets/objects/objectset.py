@@ -1,0 +1,99 @@
+"""Sets of real objects, opened by name or from a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from assets.errors import ObjectError
+from assets.graspable import Graspable
+from assets.objects import household
+from assets.objects.pack import open_pack
+
+MESHES = (".obj", ".stl", ".glb")
+SUITE = "maniskill_pick_single_ycb.txt"
+
+
+@dataclass(frozen=True)
+class ObjectSet:
+    """Objects in order of their names, and what was refused. A sequence of its objects."""
+
+    objects: tuple[Graspable, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+    """(name, reason) of what the source holds but may not or cannot be read."""
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def __iter__(self) -> Iterator[Graspable]:
+        return iter(self.objects)
+
+    def __getitem__(self, i: int) -> Graspable:
+        return self.objects[i]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(o.name for o in self.objects)
+
+    def select(self, names: Iterable[str]) -> ObjectSet:
+        """The named objects, in the order given. Raises ObjectError where one is not there."""
+        by_name = {o.name: o for o in self.objects}
+        chosen = []
+        for name in names:
+            if name not in by_name:
+                raise ObjectError(f"no object {name!r} here; there are {', '.join(self.names)[:300]}")
+            chosen.append(by_name[name])
+        return ObjectSet(tuple(chosen), self.refused)
+
+
+def open_objects(source: str | Path, *, cache: Path | None = None) -> ObjectSet:
+    """Objects of "household", of a folder of packs (NAME/object.xml) or of a folder of meshes in metres (.obj, .stl, .glb).
+
+    What cannot be read is left out and listed in `.refused`. Raises ObjectError where the source is missing or nothing of it can be read.
+    `cache` holds meshes prepared for MuJoCo; by default a folder in the user's cache.
+    """
+    if str(source) == "household":
+        return ObjectSet(tuple(household.Household(name) for name in household.MASSES))
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise ObjectError(f"{folder} is no folder; objects come from 'household', a folder of packs (NAME/object.xml) or a folder of meshes ({', '.join(MESHES)})")
+    entries = sorted(folder.iterdir())
+    packs = [p for p in entries if p.is_dir() and (p / "object.xml").is_file()]
+    meshes = [p for p in entries if p.is_file() and p.suffix.lower() in MESHES]
+    objects: list[Graspable] = []
+    refused: list[tuple[str, str]] = []
+    for path in [*packs, *meshes]:
+        try:
+            if path.is_dir():
+                objects.append(open_pack(path))
+            else:
+                from assets.objects.mesh import pack_mesh  # trimesh and coacd take a second to import
+
+                objects.append(pack_mesh(path, cache))
+        except ObjectError as error:
+            refused.append((path.name, str(error)))
+    if not objects:
+        why = f"; the first was refused: {refused[0][0]}: {refused[0][1]}" if refused else f"; packs are NAME/object.xml, meshes {', '.join(MESHES)}"
+        raise ObjectError(f"{folder} holds no object that can be read{why}")
+    return ObjectSet(tuple(sorted(objects, key=lambda o: o.name)), tuple(refused))
+
+
+def find_ycb() -> Path | None:
+    """Where the YCB pack lies: CEZANNE_OBJECTS, or shared/objects/ycb beside the checkout; None where it is not there."""
+    named = os.environ.get("CEZANNE_OBJECTS")
+    beside = Path(__file__).resolve().parents[3] / "shared" / "objects" / "ycb"
+    for folder in [Path(named).expanduser()] if named else [beside]:
+        for candidate in (folder, folder / "ycb"):
+            if next(candidate.glob("*/object.xml"), None) is not None:
+                return candidate
+    return None
+
+
+def suite_names(folder: Path) -> tuple[str, ...]:
+    """The objects of ManiSkill's PickSingleYCB, as listed beside the packs. Raises ObjectError where the list is missing."""
+    try:
+        return tuple((folder / SUITE).read_text().split())
+    except OSError as error:
+        raise ObjectError(f"{folder / SUITE} cannot be read: {error.strerror}") from error
