@@ -1,0 +1,221 @@
+"""The command line: a table of verbs, each a Hydra configuration and a function that runs it.
+
+`cezanne VERB key=value ...` composes `conf/VERB.yaml` onto the verb's dataclass, calls `run(cfg)` and prints the summary that it
+returns as the last line of stdout, as JSON. Exit code 0: done; 1: failed; 2: asked for something that cannot be; 130: stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.metadata
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from conf import UsageError, nearest
+
+ROOMS = ("assets", "cezanne", "conf", "episodes", "eval", "hardware", "policies", "sim")
+"""Exceptions defined in these top-level modules are the user's to mend."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One row of the command line."""
+
+    name: str
+    config: str
+    """`module:Dataclass`, imported when the verb is used."""
+    run: str
+    """`module:function` of one argument, the config; returns the summary. A summary with `ok` False fails the command."""
+    summary: str
+    example: str
+
+
+VERBS = (
+    Verb(
+        "doctor",
+        "sim.doctor:DoctorConfig",
+        "sim.doctor:run",
+        "says what works on this machine and what to do about the rest",
+        "cezanne doctor --json",
+    ),
+    Verb(
+        "toys",
+        "sim.catalogue:ToysConfig",
+        "sim.catalogue:run",
+        "samples random toys and exports them",
+        "cezanne toys n=250 seed=0 out=data/toys",
+    ),
+    Verb(
+        "collect",
+        "sim.collect:CollectConfig",
+        "sim.collect:run",
+        "collects demonstrations of grasping toys",
+        "cezanne collect toys=250 demos=2500 out=data/toys seed=0",
+    ),
+    Verb(
+        "train",
+        "policies.train:TrainConfig",
+        "policies.train:run",
+        "trains a policy on demonstrations",
+        "cezanne train data=data/toys out=runs/detpool",
+    ),
+    Verb(
+        "eval",
+        "eval.evaluate:EvalConfig",
+        "eval.evaluate:run",
+        "tries a policy on objects and counts what it lifts",
+        "cezanne eval policy=runs/detpool objects=household",
+    ),
+    Verb(
+        "view",
+        "episodes.view:ViewConfig",
+        "episodes.view:run",
+        "turns an episode into a video and a contact sheet",
+        "cezanne view data=data/toys episode=0",
+    ),
+    Verb(
+        "demo",
+        "eval.demo:DemoConfig",
+        "eval.demo:run",
+        "all of it, from a seed to a report",
+        "cezanne demo out=runs/demo",
+    ),
+)
+
+HELP = "cezanne: robots that learn to grasp anything by playing with random toys"
+OPTIONS = ("-h", "--help", "--debug", "--json")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    with suppress(ValueError):  # not the main thread: no signals to take
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _command(arguments)
+    except KeyboardInterrupt:
+        with suppress(ValueError):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would only add a traceback
+        return _fail("stopped; what was written so far is kept", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output left
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(*_verdict(error))
+
+
+def _verdict(error: Exception) -> tuple[str, int]:
+    """What to say about an error, and the exit code."""
+    said = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full: {said}; what was written so far is kept, free some space and run it again", 1
+    if type(error).__module__.split(".")[0] in ROOMS:
+        return said, 2
+    if isinstance(error, MemoryError):
+        return "out of memory; fewer workers or a smaller batch need less", 1
+    return f"{type(error).__name__}: {said} (--debug shows where)", 1
+
+
+def _fail(said: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f"cezanne: {said}", file=sys.stderr)
+    return code
+
+
+def _command(arguments: Sequence[str]) -> int:
+    if "--version" in arguments:
+        print(f"cezanne {importlib.metadata.version('cezanne')}")
+        return 0
+    options = [a for a in arguments if a.startswith("-") and a != "-"]
+    words = [a for a in arguments if a not in options]
+    wants_help = "--help" in options or "-h" in options
+    if not words or words[0] == "help":
+        if not arguments or wants_help or words:
+            print(_overview())
+            return 0
+        raise UsageError(f"{options[0]} needs a verb: {', '.join(v.name for v in VERBS)}")
+    verb = find_verb(words[0])
+    for option in options:
+        if option not in OPTIONS or (option == "--json" and verb.name != "doctor"):
+            name = option.lstrip("-").partition("=")[0]
+            raise UsageError(
+                f"unknown option {option}; keys are written key=value, as in: {verb.example}" + nearest(name, ["help", "debug"])
+            )
+    from sim import gl
+
+    gl.setup()  # before anything imports mujoco
+    if wants_help:
+        print(describe(verb))
+        return 0
+    overrides = words[1:]
+    if "--json" in options:
+        overrides.append("json=true")
+    summary = _load(verb.run)(configure(verb, overrides))
+    print(json.dumps(summary, default=_plain), flush=True)
+    return 0 if summary.get("ok", True) else 1
+
+
+def _overview() -> str:
+    width = max(len(v.name) for v in VERBS)
+    rows = "\n".join(f"  {v.name:{width}}  {v.summary}" for v in VERBS)
+    return (
+        f"{HELP}\n\n{rows}\n\nUsage: cezanne VERB key=value ...\n"
+        "cezanne VERB --help says what it takes; --debug shows where an error came from; --version"
+    )
+
+
+def find_verb(name: str) -> Verb:
+    """The row of a verb. Raises UsageError."""
+    for verb in VERBS:
+        if verb.name == name:
+            return verb
+    names = [v.name for v in VERBS]
+    raise UsageError(f"unknown verb {name!r}" + nearest(name, names) + f"; known: {', '.join(names)}")
+
+
+def configure(verb: Verb, overrides: Sequence[str]) -> Any:
+    """The typed config of a verb: its dataclass, `conf/`, then the overrides.
+
+    Raises UsageError, or what the checks of the dataclass raise.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from conf.compose import compose
+
+    cfg = compose(verb.name, _load(verb.config), overrides)
+    try:
+        return OmegaConf.to_object(cfg)
+    except OmegaConfBaseException as error:
+        raise UsageError(str(error).splitlines()[0]) from error
+
+
+def describe(verb: Verb) -> str:
+    """What a verb does, an example, its keys and its groups."""
+    from conf.describe import describe as keys
+
+    return f"cezanne {verb.name}: {verb.summary}\n\nExample: {verb.example}\n\n" + keys(verb.name, _load(verb.config))
+
+
+def _load(path: str) -> Any:
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _plain(value: Any) -> Any:
+    """JSON for what numpy and pathlib bring along."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
