@@ -7,8 +7,6 @@ stopped, and one process or many make the same data.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 import sys
 import time
@@ -23,9 +21,7 @@ from tqdm import tqdm
 from assets.graspable import Graspable
 from assets.objects import open_objects
 from assets.toys import ToySet
-from episodes.dataset import Dataset, open_dataset
-from episodes.info import CameraInfo, DatasetInfo
-from episodes.writer import DatasetWriter
+from episodes import CameraInfo, Dataset, DatasetInfo, DatasetWriter, open_dataset
 from sim.errors import SceneError
 from sim.expert import VERSION, Expert, ExpertConfig
 from sim.scene import SceneConfig
@@ -118,7 +114,9 @@ def run(cfg: CollectConfig) -> dict[str, Any]:
     objects, toys = _objects(cfg)
     if cfg.demos < len(objects):
         raise SceneError(f"demos={cfg.demos} on {len(objects)} objects; at least one each is needed")
-    collector = Collector(out, _info(cfg, objects), cfg.seed, cfg.size, cfg.expert)
+    info = _info(cfg, objects)
+    _refuse_other(out, info)
+    collector = Collector(out, info, cfg.seed, cfg.size, cfg.expert)
     writer = DatasetWriter(out, collector.info)
     if toys is not None:
         toys.save(out / "toys.json")
@@ -157,13 +155,21 @@ def _info(cfg: CollectConfig, objects: tuple[Graspable, ...]) -> DatasetInfo:
         camera.name: CameraInfo(cfg.size, cfg.size, camera.fovy, camera.intrinsics(cfg.size).tolist(), camera.extrinsics().tolist(), camera.body)
         for camera in config.cameras
     }
-    settings = {k: v for k, v in dataclasses.asdict(cfg).items() if k not in ("out", "workers")}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    fingerprint = {"mujoco": mujoco.__version__, "gl": os.environ.get("MUJOCO_GL", ""), "expert": VERSION, "config": digest, "seed": cfg.seed}
-    return DatasetInfo(
-        fps=1 / dt, robot="panda", joints=(*joints, "gripper"), action_space="absolute joint targets [rad], gripper 0 closed to 1 open",
-        cameras=cameras, fingerprint=fingerprint,
-    )  # fmt: skip
+    settings = {key: value for key, value in dataclasses.asdict(cfg).items() if key not in ("out", "workers")}
+    made_by = {"mujoco": mujoco.__version__, "gl": os.environ.get("MUJOCO_GL", ""), "expert": VERSION, "settings": settings}
+    return DatasetInfo(1 / dt, "panda", joints, cameras, fingerprint=made_by)
+
+
+def _refuse_other(out: Path, info: DatasetInfo) -> None:
+    """Raises SceneError where the folder holds what other settings made."""
+    if not (out / "dataset.json").exists():
+        return
+    there = open_dataset(out).info.fingerprint
+    ours = info.fingerprint
+    if there.get("settings") != ours["settings"] or there.get("expert") != ours["expert"]:
+        was, now = ({"expert": made.get("expert"), **made.get("settings", {})} for made in (there, ours))
+        differ = ", ".join(f"{key} was {was.get(key)} and is {now[key]}" for key in now if was.get(key) != now[key])
+        raise SceneError(f"{out} was collected with other settings ({differ}); choose another out=, or remove it")
 
 
 def _summary(dataset: Dataset, toys: int, made: int, seconds: float) -> dict[str, Any]:

@@ -103,6 +103,13 @@ class SimRobot:
         return np.clip(opening, 0, 1)
 
     @property
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest commands, joints [rad] then gripper, (n + 1,) each."""
+        low, high = self.model.actuator_ctrlrange.T.copy()
+        low[-1], high[-1] = 0, 1
+        return low, high
+
+    @property
     def object_pose(self) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) [m] in the robot's base frame and quaternion (4,) of the object."""
         pose = self.data.qpos[self._object : self._object + 7]
