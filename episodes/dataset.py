@@ -15,6 +15,9 @@ from episodes.errors import StoreError
 from episodes.info import DatasetInfo
 from episodes.shard import Shard
 
+_AT_ONCE = 16
+"""Episodes decoded together, so that a shard of any size fits into memory."""
+
 
 @dataclass(frozen=True, eq=False)
 class Signals:
@@ -45,7 +48,8 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Episode]:
         for shard in self.shards:
-            yield from shard.read(0, len(shard.lengths))
+            for first in range(0, len(shard.lengths), _AT_ONCE):
+                yield from shard.read(first, min(first + _AT_ONCE, len(shard.lengths)))
 
     def provenance(self, i: int) -> Mapping[str, Any]:
         """Where episode i came from; reads nothing."""
@@ -66,7 +70,8 @@ class Dataset:
         for shard in self.shards:
             try:
                 shard.check(again=True)
-                shard.read(0, len(shard.lengths))
+                for first in range(0, len(shard.lengths), _AT_ONCE):
+                    shard.read(first, min(first + _AT_ONCE, len(shard.lengths)))
             except StoreError as error:
                 wrong[shard.name] = str(error)
         return wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -38,7 +39,7 @@ class DatasetWriter:
     def write(self, name: str, episodes: Sequence[Episode]) -> None:
         """Stores episodes, any number of them, under a new name. Raises StoreError and leaves nothing behind where it cannot."""
         if self.has(name):
-            raise StoreError(f"shard {name!r} of {self.path} is there already; shards are never rewritten")
+            raise self._there(name)
         for episode in episodes:
             self.info.check(episode)
         part = self.path / "shards" / f"{_owner(os.getpid())}{secrets.token_hex(4)}.{name}"
@@ -48,9 +49,14 @@ class DatasetWriter:
             os.rename(part, self._folder(name))  # refused where another process was first: folders that hold something are not replaced
             sync(self.path / "shards")
         except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and self.has(name):
+                raise self._there(name) from error
             raise _refused(f"shard {name!r} of {self.path}", error) from error
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+    def _there(self, name: str) -> StoreError:
+        return StoreError(f"shard {name!r} of {self.path} is there already; shards are never rewritten")
 
     def _folder(self, name: str) -> Path:
         return self.path / "shards" / f"{name}.zarr"
