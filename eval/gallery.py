@@ -1,0 +1,94 @@
+"""Films of a few successes and failures, for people who want to see before they believe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from episodes.picture import draw_mask, filmstrip, write_video
+from tqdm import tqdm
+
+from assets.graspable import Graspable
+from eval.bench import Job
+from eval.evaluate import make_bench, parts_folder, worker_count
+from eval.film import Film
+from eval.kept import write_jpeg
+from eval.outcome import Outcome
+from eval.results import Report
+from eval.suite import Suite
+from eval.trial import Rules
+from hardware.api import Policy
+from sim.workers import share
+
+_PICTURES = 6
+"""In a strip."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recorded trial on disk."""
+
+    outcome: Outcome
+    video: Path
+    strip: Path
+
+
+def record(
+    policy: str | Path | Callable[[], Policy],
+    suite: Suite,
+    report: Report,
+    *,
+    each: int,
+    out: Path,
+    rules: Rules | None = None,
+    workers: int | None = None,
+    robot: Callable[[Graspable], Any] | None = None,
+) -> tuple[Clip, ...]:
+    """Runs `each` successes and as many failures once more and records them; what is recorded already is kept."""
+    bench, _ = make_bench(policy, suite, rules or Rules(), robot)
+    folder = parts_folder(out, report) / "films"
+    chosen = [*choose(report.rows, True, each), *choose(report.rows, False, each)]
+    todo = {(row.object, row.pose) for row in chosen if not clip_of(folder, row).video.exists()}
+    jobs = [Job(suite.objects[trial.object], (trial,), film=True) for trial in suite.trials if (trial.name, trial.pose) in todo]
+    with tqdm(total=len(jobs), desc=f"film {suite.name}", unit="trial", disable=not jobs) as bar:
+        for done in share(bench, jobs, min(worker_count(workers), len(jobs))):
+            for recorded in done.value.films if done.value is not None else ():
+                save(folder, recorded)
+            bar.update()
+    return tuple(clip for clip in (clip_of(folder, row) for row in chosen) if clip.video.exists())
+
+
+def choose(rows: Sequence[Outcome], success: bool, count: int) -> list[Outcome]:
+    """`count` of the successes or failures, spread over the suite; each object once before any twice."""
+    seen: dict[str, int] = {}
+    turns: list[tuple[int, int, Outcome]] = []
+    for k, row in enumerate(rows):
+        if row.success is success:
+            turns.append((seen.get(row.object, 0), k, row))
+            seen[row.object] = seen.get(row.object, 0) + 1
+    first = [row for turn, _, row in turns if turn == 0]
+    if len(first) >= count:
+        return [first[k * len(first) // count] for k in range(count)]
+    return [row for _, _, row in sorted(turns, key=lambda item: item[:2])][:count]
+
+
+def clip_of(folder: Path, row: Outcome) -> Clip:
+    """Where the film of a trial is, or would be."""
+    name = f"{row.object}-{row.pose:02d}"
+    return Clip(row, folder / f"{name}.mp4", folder / f"{name}.jpg")
+
+
+def save(folder: Path, film: Film) -> Clip:
+    """Writes the video and the strip of a film, the object outlined."""
+    clip = clip_of(folder, film.outcome)
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = [draw_mask(frame, mask) for frame, mask in zip(film.frames, film.masks, strict=True)]
+    moments = np.linspace(0, len(drawn) - 1, _PICTURES).round().astype(int)
+    write_jpeg(clip.strip, filmstrip([drawn[k] for k in moments]))
+    part = clip.video.with_name(f".{clip.video.name}")
+    write_video(part, np.stack(drawn), fps=film.fps)
+    part.replace(clip.video)
+    return clip

@@ -1,0 +1,64 @@
+"""Suites by name: toys never played with, household objects, YCB, any folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from assets.objects import find_ycb, open_objects, suite_names
+from assets.toys import ToySet
+from eval.errors import EvalError
+from eval.suite import Suite, make_suite
+
+SUITES = ("toys", "household", "ycb")
+TOYS = 50
+"""Toys in the suite of that name, where no limit is given."""
+UNSEEN = 1_000_000
+"""Toys to be tested on come from seeds above this one; training is not expected there, and checked."""
+
+
+def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = None, checkpoint: Path | None = None) -> Suite:
+    """A suite by name, or a folder of objects.
+
+    Args:
+        name: one of SUITES, or a folder of packs or meshes.
+        trials: per object.
+        seed: of the rotations, and of the toys.
+        limit: at most this many objects.
+        checkpoint: whose training toys must not be among those of the suite.
+
+    Raises:
+        EvalError: there is no such suite, or the policy was trained on its toys.
+        ObjectError: the folder cannot be read.
+    """
+    if name == "toys":
+        if checkpoint is not None and UNSEEN + seed in training_seeds(checkpoint):
+            raise EvalError(f"{checkpoint} was trained on the toys of seed {UNSEEN + seed}, so they are not unseen; choose another seed")
+        return make_suite(name, ToySet.sample(UNSEEN + seed, limit or TOYS).toys, trials=trials, seed=seed)
+    if name == "household":
+        return make_suite(name, open_objects(name).objects, trials=trials, seed=seed, limit=limit)
+    if name == "ycb":
+        folder = find_ycb()
+        if folder is None:
+            raise EvalError("no YCB objects here; name their folder in CEZANNE_OBJECTS, or try suite=household")
+        return make_suite(name, open_objects(folder).select(suite_names(folder)).objects, trials=trials, seed=seed, limit=limit)
+    if not Path(name).is_dir():
+        raise EvalError(f"suite {name!r} is neither one of {', '.join(SUITES)} nor a folder of objects")
+    return make_suite(Path(name).resolve().name, open_objects(name).objects, trials=trials, seed=seed, limit=limit)
+
+
+def training_seeds(checkpoint: Path) -> set[int]:
+    """Seeds of the toys that a checkpoint says it was trained on. Raises EvalError where it says nothing."""
+    try:
+        prints = json.loads((checkpoint / "fingerprint.json").read_text())
+    except (OSError, ValueError) as error:
+        raise EvalError(f"{checkpoint}/fingerprint.json cannot be read, so nobody knows which toys the policy has seen: {error}") from error
+    return _seeds(prints)
+
+
+def _seeds(value: Any) -> set[int]:
+    if not isinstance(value, dict):
+        return set()
+    own = {item for key, item in value.items() if key in ("seed", "toy_seed", "toys_seed") and isinstance(item, int)}
+    return own.union(*(_seeds(item) for item in value.values()))
