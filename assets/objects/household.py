@@ -51,7 +51,14 @@ class Household:
         kind = mujoco.mjtGeom.mjGEOM_MESH
         body.add_geom(type=kind, meshname="object/mesh", material="object/material", group=VISUAL, contype=0, conaffinity=0, mass=0)
         body.add_geom(
-            type=kind, meshname="object/mesh", group=CONTACT, mass=MASSES[self.name], friction=FRICTION, condim=4, solref=(0.01, 1), solimp=(0.95, 0.99, 0.001, 0.5, 2)
+            type=kind,
+            meshname="object/mesh",
+            group=CONTACT,
+            mass=MASSES[self.name],
+            friction=FRICTION,
+            condim=4,
+            solref=(0.01, 1),
+            solimp=(0.95, 0.99, 0.001, 0.5, 2),
         )
         return spec
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from assets.errors import ObjectError
 from assets.graspable import Graspable
 from assets.objects import household
+from assets.objects.mesh import pack_meshes
 from assets.objects.pack import open_pack
 
 MESHES = (".obj", ".stl", ".glb")
@@ -58,24 +59,33 @@ def open_objects(source: str | Path, *, cache: Path | None = None) -> ObjectSet:
         return ObjectSet(tuple(household.Household(name) for name in household.MASSES))
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        raise ObjectError(f"{folder} is no folder; objects come from 'household', a folder of packs (NAME/object.xml) or a folder of meshes ({', '.join(MESHES)})")
+        raise ObjectError(
+            f"{folder} is no folder; there are 'household', folders of packs (NAME/object.xml), folders of meshes ({', '.join(MESHES)})"
+        )
     entries = sorted(folder.iterdir())
     packs = [p for p in entries if p.is_dir() and (p / "object.xml").is_file()]
     meshes = [p for p in entries if p.is_file() and p.suffix.lower() in MESHES]
     objects: list[Graspable] = []
     refused: list[tuple[str, str]] = []
-    for path in [*packs, *meshes]:
+    for path in packs:
         try:
-            if path.is_dir():
-                objects.append(open_pack(path))
-            else:
-                from assets.objects.mesh import pack_mesh  # trimesh and coacd take a second to import
-
-                objects.append(pack_mesh(path, cache))
+            objects.append(open_pack(path))
         except ObjectError as error:
             refused.append((path.name, str(error)))
+    for path, pack in zip(meshes, pack_meshes(meshes, cache) if meshes else [], strict=True):
+        if isinstance(pack, ObjectError):
+            refused.append((path.name, str(pack)))
+        else:
+            objects.append(pack)
+    twice = {o.name for i, o in enumerate(objects) if o.name in {other.name for other in objects[:i]}}
+    if twice:
+        raise ObjectError(f"{folder} holds two objects of one name: {', '.join(sorted(twice))}; rename one")
     if not objects:
-        why = f"; the first was refused: {refused[0][0]}: {refused[0][1]}" if refused else f"; packs are NAME/object.xml, meshes {', '.join(MESHES)}"
+        why = (
+            f"; the first was refused: {refused[0][0]}: {refused[0][1]}"
+            if refused
+            else f"; packs are NAME/object.xml, meshes {', '.join(MESHES)}"
+        )
         raise ObjectError(f"{folder} holds no object that can be read{why}")
     return ObjectSet(tuple(sorted(objects, key=lambda o: o.name)), tuple(refused))
 

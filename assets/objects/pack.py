@@ -18,7 +18,7 @@ from assets.graspable import CONTACT, VISUAL
 XML_BYTES, MESH_BYTES, TEXTURE_BYTES, PACK_BYTES = 1 << 20, 16 << 20, 16 << 20, 64 << 20
 TEXTURE_PIXELS = 4096
 MOST_GEOMS = 256
-EXTENTS = (0.003, 0.6)
+EXTENTS = (0.003, 1.0)
 """Longest side of an object [m]; beyond it the units are wrong."""
 MASSES = (0.0005, 10.0)
 """[kg]"""

@@ -57,7 +57,7 @@ def _show(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part, mesh: str, rgba
 
 
 def _touch(body: mujoco.MjsBody, part: Part) -> None:
-    settings = dict(group=CONTACT, friction=FRICTION, solref=SOLREF, solimp=SOLIMP, condim=CONDIM)
+    settings = {"group": CONTACT, "friction": FRICTION, "solref": SOLREF, "solimp": SOLIMP, "condim": CONDIM}
     if part.shape != "ring":
         body.add_geom(type=_GEOM[part.shape], size=_padded(part.size), pos=part.pos, quat=part.quat, **settings)
         return

@@ -197,5 +197,10 @@ def _turned(p: np.ndarray, side: np.ndarray, cap: np.ndarray, outward: np.ndarra
 
 
 _Field = Callable[[np.ndarray, tuple[float, ...]], np.ndarray]
-_DISTANCE: dict[str, _Field] = {"sphere": _sphere_distance, "cuboid": _cuboid_distance, "cylinder": _cylinder_distance, "ring": _ring_distance}
+_DISTANCE: dict[str, _Field] = {
+    "sphere": _sphere_distance,
+    "cuboid": _cuboid_distance,
+    "cylinder": _cylinder_distance,
+    "ring": _ring_distance,
+}
 _NORMALS: dict[str, _Field] = {"sphere": _sphere_normals, "cuboid": _cuboid_normals, "cylinder": _cylinder_normals, "ring": _ring_normals}

@@ -35,7 +35,7 @@ class Recipe:
     shapes: tuple[str, ...] = tuple(SHAPES)
     """Which primitives take part."""
     small: float = 0.45
-    """Share of small compositions; the rest are household-size: one large part that stands or lies by itself, mostly with up to two small ones."""
+    """Share of small compositions; the rest are household-size: one large part that stands or lies, mostly with up to two small ones."""
     scale: tuple[float, float] = (0.7, 1.4)
     """Of the parts of small compositions, whose half sizes are 7-24 mm at 1."""
     jaw: float = 0.08
@@ -95,13 +95,17 @@ def _composition(rng: np.random.Generator, recipe: Recipe, n: int) -> tuple[Part
     return _grow(rng, recipe, [_small_part(rng, recipe, scale, (0.0, 0.0, 0.0))], n, scale, floor=None)
 
 
-def _household(rng: np.random.Generator, recipe: Recipe, n: int, family: Callable[[np.random.Generator, float], Part]) -> tuple[Part, ...] | None:
+def _household(
+    rng: np.random.Generator, recipe: Recipe, n: int, family: Callable[[np.random.Generator, float], Part]
+) -> tuple[Part, ...] | None:
     first = family(rng, recipe.width)
     return _grow(rng, recipe, [first], n, rng.uniform(0.6, 1.2), floor=first.reach(np.array([0.0, 0.0, -1.0])))
 
 
-def _grow(rng: np.random.Generator, recipe: Recipe, parts: list[Part], n: int, scale: float, floor: float | None) -> tuple[Part, ...] | None:
-    """Adds parts until there are n, or None where the dice do not allow it. None reaches below `floor` [m], so that the first part stands."""
+def _grow(
+    rng: np.random.Generator, recipe: Recipe, parts: list[Part], n: int, scale: float, floor: float | None
+) -> tuple[Part, ...] | None:
+    """Adds parts until there are n, or None where the dice do not allow it. None reaches below `floor` [m]: the first part stands."""
     down = np.array([0.0, 0.0, -1.0])
     while len(parts) < n:
         for _ in range(12):

@@ -30,7 +30,9 @@ class ToySet:
 
     def __post_init__(self) -> None:
         if self.version != VERSION:
-            raise ToyError(f"toy set of version {self.version!r}; this program reads version {VERSION}: sample it again with `cezanne toys`")
+            raise ToyError(
+                f"toy set of version {self.version!r}; this program reads version {VERSION}: sample it again with `cezanne toys`"
+            )
         if not 1 <= len(self.toys) <= MOST_TOYS:
             raise ToyError(f"a set of {len(self.toys)} toys; it holds 1 to {MOST_TOYS}")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
@@ -84,7 +86,9 @@ class ToySet:
         if not isinstance(data, dict) or not {"version", "seed", "toys"} <= data.keys():
             raise ToyError(f"{path} is no toy set: it lacks version, seed or toys")
         if data["version"] != VERSION:
-            raise ToyError(f"{path} has version {str(data['version'])[:20]}; this program reads version {VERSION}: sample it again with `cezanne toys`")
+            raise ToyError(
+                f"{path} has version {str(data['version'])[:20]}; this program reads version {VERSION}: sample it again with `cezanne toys`"
+            )
         rows = data["toys"]
         if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_TOYS:
             raise ToyError(f"{path}: toys must be a list of 1 to {MOST_TOYS}")
