@@ -153,8 +153,11 @@ def contact_sheet(things: Sequence[Graspable], *, names: bool = False) -> Image.
         picture, length = portrait(thing, 2 * TILE)
         x, y = GAP + i % columns * (TILE + GAP), GAP + i // columns * (TILE + LABEL + GAP)
         sheet.paste(Image.fromarray(picture).resize((TILE, TILE), Image.Resampling.LANCZOS), (x, y))
-        draw.text((x + 3, y + TILE + 2), thing.name[:24] if names else str(i), INK, font)
-        draw.text((x + TILE - 3, y + TILE + 2), f"{100 * length:.0f} cm", INK, font, anchor="ra")
+        label, length = thing.name if names else str(i), f"{100 * length:.0f} cm"
+        while font.getlength(label) + font.getlength(length) > TILE - 14:
+            label = label.rstrip("…")[:-1] + "…"
+        draw.text((x + 3, y + TILE + 2), label, INK, font)
+        draw.text((x + TILE - 3, y + TILE + 2), length, INK, font, anchor="ra")
     return sheet
 
 
@@ -162,17 +165,18 @@ def portrait(thing: Graspable, size: int) -> tuple[np.ndarray, float]:
     """A picture of a thing at rest on a light ground, (size, size, 3) uint8, and its longest side [m]."""
     spec = thing.spec()
     spec.visual.quality.offsamples = 4
-    spec.visual.quality.shadowsize = 2048
+    spec.visual.quality.shadowsize = 4096
+    spec.stat.extent = 0.5  # the ground is no part of the scale
     spec.visual.global_.offwidth = spec.visual.global_.offheight = size
     spec.visual.map.znear, spec.visual.map.zfar = 0.02, 20
-    spec.visual.map.shadowclip = 0.4
-    spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = [0.42] * 3, [0.22] * 3, [0.0] * 3
+    spec.visual.map.shadowclip = 0.5
+    spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = [0.52] * 3, [0.2] * 3, [0.0] * 3
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     world = spec.worldbody
     world.add_geom(name="ground", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[9, 9, 0.1], rgba=[0.955, 0.95, 0.94, 1])
     sun = world.add_light(name="sun", pos=[0.25, -0.15, 1.2], dir=[-0.25, 0.15, -1], castshadow=True)
     sun.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
-    sun.diffuse, sun.ambient, sun.specular = [0.42] * 3, [0, 0, 0], [0.12] * 3
+    sun.diffuse, sun.ambient, sun.specular = [0.34] * 3, [0, 0, 0], [0.12] * 3
     camera = world.add_camera(name="portrait", fovy=_FOVY)
     model = spec.compile()
     data = mujoco.MjData(model)

@@ -128,7 +128,7 @@ def run(cfg: CollectConfig) -> dict[str, Any]:
     made, failed = 0, []
     with tqdm(total=sum(job.demos for job in todo), desc="collect", unit="demo", disable=not todo) as bar:
         for done in share(collector, todo, min(cfg.workers or os.cpu_count() or 1, len(todo))):
-            if done.error is not None:
+            if done.error:
                 failed.append(done)
                 bar.write(f"object {todo[done.index].obj.name}: {done.error}", file=sys.stderr)
                 continue
@@ -136,7 +136,9 @@ def run(cfg: CollectConfig) -> dict[str, Any]:
             bar.total -= todo[done.index].demos - done.value
             bar.update(done.value)
     if failed:
-        raise SceneError(f"{len(failed)} of {len(jobs)} objects failed, the first with: {failed[0].error}; what was collected is kept, run again to continue")
+        raise SceneError(
+            f"{len(failed)} of {len(jobs)} objects failed, the first with: {failed[0].error}; what was collected is kept, run again to continue"
+        )
     return _summary(open_dataset(out), len(jobs), made, time.monotonic() - begin)
 
 
@@ -152,7 +154,9 @@ def _info(cfg: CollectConfig, objects: tuple[Graspable, ...]) -> DatasetInfo:
     with SimRobot(SceneConfig(objects[0], size=cfg.size)) as robot:
         joints, config, dt = robot.arm.joints, robot.config, robot.dt
     cameras = {
-        camera.name: CameraInfo(cfg.size, cfg.size, camera.fovy, camera.intrinsics(cfg.size).tolist(), camera.extrinsics().tolist(), camera.body)
+        camera.name: CameraInfo(
+            cfg.size, cfg.size, camera.fovy, camera.intrinsics(cfg.size).tolist(), camera.extrinsics().tolist(), camera.body
+        )
         for camera in config.cameras
     }
     settings = {key: value for key, value in dataclasses.asdict(cfg).items() if key not in ("out", "workers")}

@@ -95,7 +95,8 @@ def advise(found: dict) -> list[str]:
         advice.append(f"MUJOCO_GL={found['gl_chosen']} does not render here; unset it, or export MUJOCO_GL={working}")
     elif found["gpu"] and not found["gl"]["egl"]["ok"]:
         advice.append(
-            "there is a GPU, but EGL does not render: install the driver's libraries (in containers: NVIDIA_DRIVER_CAPABILITIES=all) for faster pictures"
+            "there is a GPU, but EGL does not render on it: install the driver's GL libraries "
+            "(in containers: NVIDIA_DRIVER_CAPABILITIES=all) for faster pictures"
         )
     missing = [name for name in PACKAGES if found["versions"][name] is None]
     if missing:

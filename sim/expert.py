@@ -93,7 +93,7 @@ class Expert:
         rise: go straight up first, the jaw opening, as after a close that missed.
         """
         solve, home = self._ik.solve, self._home
-        hover = grasp.pos + [0, 0, 0.10]
+        hover = grasp.pos + np.array([0, 0, 0.10])
         above, reached = solve(hover, grasp.yaw, home)
         if not reached:
             return None
@@ -109,7 +109,7 @@ class Expert:
         down, reached = self._straight(hover, grasp.pos, grasp.yaw, above, 13)
         if not reached:
             return None
-        lifted, reached = self._straight(grasp.pos, grasp.pos + [0, 0, self.config.lift], grasp.yaw, down[-1], 16)
+        lifted, reached = self._straight(grasp.pos, grasp.pos + np.array([0, 0, self.config.lift]), grasp.yaw, down[-1], 16)
         if not reached:
             return None
         descent = sum(map(len, legs))
@@ -174,7 +174,7 @@ class Expert:
         return None
 
     def _miss(self, grasp: Grasp, path: Path, rng: np.random.Generator, tape: _Tape) -> None:
-        """Carries out the path to a place beside or above the grasp and closes there; what the expert would say ends where that starts to show."""
+        """Goes to a place beside or above the grasp and closes there; the expert's labels end where that starts to show."""
         angle = rng.uniform(-np.pi, np.pi)
         aside = rng.uniform(0.02, 0.05) * np.array([np.cos(angle), np.sin(angle), 0.0])
         above = np.array([0.0, 0.0, rng.uniform(0.0, 0.05)])
@@ -194,8 +194,8 @@ class Expert:
         noise *= np.interp(np.arange(steps), [path.descent, path.close - 2], [1, 0])[:, None]
         for t in range(steps):
             observation, state = robot.observe(), robot.state()
-            target = path.targets[t]
-            sent = robot.command(Action(target[:-1] + noise[t], target[-1:]))
+            target = (path.targets[t] + np.append(noise[t], 0)).astype(np.float32).astype(float)  # as stored, so that it replays exactly
+            sent = robot.command(Action(target[:-1], target[-1:]))
             tape.add(observation=observation, state=state, action=labels[t], labelled=labelled[t], sent=np.append(sent.qpos, sent.gripper))
 
     def _straight(self, a: np.ndarray, b: np.ndarray, yaw: float, start: np.ndarray, steps: int) -> tuple[np.ndarray, bool]:

@@ -24,8 +24,8 @@ from functools import cache
 from pathlib import Path
 
 BACKENDS = ("osmesa", "egl")
-"""Tried in this order, EGL first where a GPU is. In software the two take the same time for small pictures; OSMesa starts faster and does
-not hang."""
+"""Tried in this order, EGL first where a GPU is. In software the two are equally fast (190 to 260 observations of two 128 px cameras with
+masks a second of one core, either way); OSMesa comes first because it cannot hang and is the same on every machine that takes the wheel's."""
 DEADLINE = 30.0
 """How long a back end may take to show its first picture [s]; a second is usual, a cold disk takes ten."""
 SYSTEM_OSMESA = ("libOSMesa.so", "libOSMesa.so.8", "libOSMesa.so.6")
@@ -49,7 +49,7 @@ class Probe:
 
 def setup() -> str | None:
     """Makes MuJoCo render in this process, if anything can; the back end's name, None where nothing renders. Cheap when called again."""
-    os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: one process per core renders faster without threads of its own
+    os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: with one process per core, threads of its own only get in the way
     backend = os.environ.get("MUJOCO_GL", "").lower()
     if not backend and "mujoco" not in sys.modules:
         backend = _choose() or ""

@@ -80,7 +80,9 @@ def propose_grasps(surface: Surface, *, most: int = 24) -> list[Grasp]:
     return sorted(best, key=lambda g: -g.score)
 
 
-def _along(heights: np.ndarray, wide: np.ndarray, corner: tuple[float, float], centres: np.ndarray, com: np.ndarray, yaw: float) -> list[Grasp]:
+def _along(
+    heights: np.ndarray, wide: np.ndarray, corner: tuple[float, float], centres: np.ndarray, com: np.ndarray, yaw: float
+) -> list[Grasp]:
     """Rough grasps of one yaw from the height map alone; their score lacks what the pads would touch."""
     u = closing(yaw)[:2]
     v = np.array([u[1], -u[0]])

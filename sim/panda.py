@@ -21,9 +21,6 @@ import trimesh
 from assets.graspable import CONTACT, VISUAL
 from sim.errors import SceneError
 
-
-
-
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 FINGERS = ("leftfinger", "rightfinger")
 GRIP = "grip"

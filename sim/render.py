@@ -47,7 +47,9 @@ class Renderer:
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
         if self._object is None:  # the order of the drawn geoms never changes for one model
             body = self._model.body("object").id
-            drawn = [(geom.segid, geom.objid) for geom in self._scene.geoms[: self._scene.ngeom] if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM]
+            drawn = [
+                (geom.segid, geom.objid) for geom in self._scene.geoms[: self._scene.ngeom] if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM
+            ]
             self._object = np.zeros(65536, dtype=bool)
             self._object[[seg + 1 for seg, geom in drawn if self._model.geom_bodyid[geom] == body]] = True
         return self._object[colours[..., 0].astype(np.uint16) | colours[..., 1].astype(np.uint16) << 8]

@@ -42,7 +42,9 @@ class SimRobot:
         self._substeps = round(self.dt / model.opt.timestep)
         self.grip = model.site(GRIP).id
         fingers = [model.body(name).id for name in FINGERS]
-        self._finger_of = np.array([next((k for k, f in enumerate(fingers) if b == f or model.body_parentid[b] == f), -1) for b in range(model.nbody)])
+        self._finger_of = np.array(
+            [next((k for k, f in enumerate(fingers) if b == f or model.body_parentid[b] == f), -1) for b in range(model.nbody)]
+        )
         self.home()
 
     def observe(self) -> Observation:
@@ -57,11 +59,15 @@ class SimRobot:
     def command(self, action: Action) -> Action:
         """Tracks joint targets for one control period. Targets beyond the joints' range are brought to it."""
         if action.qpos.shape != self._qpos.shape or action.gripper.shape != (1,):
-            raise RobotError(f"{self.arm.name} takes {len(self._qpos)} joints and 1 gripper value, got {action.qpos.shape} and {action.gripper.shape}")
+            raise RobotError(
+                f"{self.arm.name} takes {len(self._qpos)} joints and 1 gripper value, got {action.qpos.shape} and {action.gripper.shape}"
+            )
         ranges = self.model.actuator_ctrlrange
         ctrl = np.clip(np.append(action.qpos, action.gripper * self.arm.jaw / 2), ranges[:, 0], ranges[:, 1])
         self.data.ctrl[:] = ctrl
         mujoco.mj_step(self.model, self.data, nstep=self._substeps)
+        mujoco.mj_kinematics(self.model, self.data)  # a step leaves poses one timestep behind the joints
+        mujoco.mj_camlight(self.model, self.data)
         return Action(ctrl[:-1], ctrl[-1:] / (self.arm.jaw / 2))
 
     def stop(self) -> None:
@@ -173,6 +179,7 @@ class SimRobot:
             raise RobotError(f"a state of this scene has {size} numbers, got {np.shape(x)}")
         mujoco.mj_setState(self.model, self.data, x, _STATE)
         self.data.ctrl[:] = [*self.data.qpos[self._qpos], abs(self.data.qpos[self._fingers[0]])]
+        self.data.qacc_warmstart[:] = 0  # no part of the state, but what follows would depend on it in the last digits
         mujoco.mj_forward(self.model, self.data)
 
     def picture(self, camera: str, size: int | None = None) -> np.ndarray:

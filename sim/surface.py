@@ -10,7 +10,6 @@ import numpy as np
 
 from assets.graspable import VISUAL, Graspable
 
-
 _FAR = 100.0
 """Parallel rays are cast from a point this far away [m]: over 0.2 m they spread by less than half a millimetre."""
 
