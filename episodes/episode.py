@@ -68,12 +68,11 @@ class Episode:
 
 def _check(name: str, value: object, dtype: type, shape: tuple[int | None, ...]) -> None:
     """Raises EpisodeError where an array has another type or shape (None: any), or holds what is not finite."""
-    right = isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == len(shape)
-    if not right or not all(n in (None, m) for n, m in zip(shape, np.shape(value), strict=True)):
-        given = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    if not isinstance(value, np.ndarray):
+        raise EpisodeError(f"{name} must be an array, got {type(value).__name__}")
+    if value.dtype != dtype or value.ndim != len(shape) or not all(n in (None, m) for n, m in zip(shape, value.shape, strict=True)):
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
-        raise EpisodeError(f"{name} must be {np.dtype(dtype).name} ({wanted}), got {given}")
-    value = np.asarray(value)
+        raise EpisodeError(f"{name} must be {np.dtype(dtype).name} ({wanted}), got {value.dtype} {value.shape}")
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         step = int(np.argwhere(~np.isfinite(value))[0][0])
         raise EpisodeError(f"{name} must be finite, got {value[step]} at step {step}")
