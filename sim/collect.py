@@ -137,7 +137,7 @@ def run(cfg: CollectConfig) -> dict[str, Any]:
             bar.update(done.value)
     if failed:
         raise SceneError(
-            f"{len(failed)} of {len(jobs)} objects failed, the first with: {failed[0].error}; what was collected is kept, run again to continue"
+            f"{len(failed)} of {len(jobs)} objects failed, the first with: {failed[0].error}; the rest is kept, run again to continue"
         )
     return _summary(open_dataset(out), len(jobs), made, time.monotonic() - begin)
 

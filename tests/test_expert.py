@@ -1,6 +1,7 @@
 """The expert grasps what it is given, the same way each time, and its episodes replay."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_grasps_are_a_function_of_the_pose(robot):
     first, second = expert.grasps(), expert.grasps()
     assert first
     assert [(tuple(g.pos), g.yaw) for g in first] == [(tuple(g.pos), g.yaw) for g in second]
-    assert all(a.score >= b.score for a, b in zip(first, first[1:], strict=False))
+    assert all(a.score >= b.score for a, b in pairwise(first))
     assert all(0 < g.width < OPENING for g in first)
 
 
@@ -64,7 +65,7 @@ def test_grasps_move_with_the_object(robot):
     robot.place(np.zeros(2), np.random.default_rng(1))
     pos, quat = robot.object_pose
     here = expert.grasps()[0]
-    expert._surface.move(pos + [0.006, -0.012, 0], quat)
+    expert._surface.move(pos + np.array([0.006, -0.012, 0]), quat)
     there = propose_grasps(expert._surface)[0]
     assert np.linalg.norm(there.pos - here.pos - [0.006, -0.012, 0]) < 0.007
 

@@ -103,7 +103,7 @@ def test_placed_object_rests_on_the_table(robot):
 
 def test_tracks_joint_targets_and_holds_against_gravity(robot):
     place(robot)
-    goal = np.array(robot.arm.home) + [0.2, 0.1, -0.1, 0.1, 0.1, -0.1, 0.2]
+    goal = np.array(robot.arm.home) + np.array([0.2, 0.1, -0.1, 0.1, 0.1, -0.1, 0.2])
     for _ in range(40):
         robot.command(Action(goal, np.ones(1)))
     assert np.abs(robot.qpos - goal).max() < 0.01
