@@ -1,0 +1,34 @@
+"""Attention pooling: a learned query over the output tokens of all patches."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from policies.attention import Layout
+from policies.patches import Keep
+
+
+class AttentionPool(nn.Module):
+    """Multi-head attention with one learned query per camera."""
+
+    keep: ClassVar[Keep] = Keep.ALL
+
+    def __init__(self, dim: int, heads: int, cameras: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Parameter(0.1 * torch.randn(cameras, dim))
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def prefix(self, camera: Tensor) -> Tensor | None:
+        return None
+
+    def forward(self, tokens: Tensor, layout: Layout, camera: Tensor) -> Tensor:
+        s, dim = len(camera), tokens.shape[1]  # every picture keeps all its patches: no padding
+        k, v = self.kv(tokens).view(s, -1, 2, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)  # (S, H, G, D/H) each
+        q = self.query[camera].view(s, self.heads, 1, dim // self.heads)  # (S, H, 1, D/H)
+        return self.out(functional.scaled_dot_product_attention(q, k, v).reshape(s, dim))  # (S, D)

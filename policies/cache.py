@@ -1,0 +1,125 @@
+"""The kept patches of every frame of a dataset, in flat files that training maps into memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+
+from episodes.dataset import Dataset
+from policies.errors import PolicyError
+from policies.patches import Keep, cut
+from policies.table import Table, frames_of, read_table
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Pictures are ordered by frame, then camera; P of them hold N patches of side p [px]."""
+
+    table: Table
+    pixels: np.ndarray
+    """(N, 3, p * p) u8"""
+    mask: np.ndarray
+    """Bits of the target's pixels, (N, ceil(p * p / 8)) u8."""
+    index: np.ndarray
+    """Place in the grid, (N,) u16."""
+    offsets: np.ndarray
+    """First patch of each picture, and N, (P + 1,) i64."""
+    cameras: int
+    fingerprint: str
+
+
+def fingerprint(dataset: Dataset, patch: int, keep: Keep, stride: int, holdout: float, seed: int) -> str:
+    """Changes with the data and with what is kept of it."""
+    settings = [VERSION, dataset.info.to_json(), patch, keep.value, stride, holdout, seed]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(np.asarray(dataset.lengths, np.int64).tobytes())
+    for i in range(len(dataset)):
+        digest.update(json.dumps(dataset.provenance(i), sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
+def open_cache(
+    folder: Path,
+    dataset: Dataset,
+    *,
+    patch: int,
+    keep: Keep,
+    stride: int,
+    holdout: float,
+    seed: int,
+    watch: Callable[[int], None] = lambda episodes: None,
+) -> Cache:
+    """The cache of a dataset under `folder`, made if it is not there. Raises PolicyError."""
+    name = fingerprint(dataset, patch, keep, stride, holdout, seed)
+    path = folder / f"cache-{name}"
+    if not path.exists():
+        temporary = folder / f".cache-{name}.{os.getpid()}"
+        temporary.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(temporary, dataset, read_table(dataset, stride, holdout, seed), patch, keep, stride, watch)
+            os.rename(temporary, path)
+        except OSError as error:
+            if not path.exists():  # another process may have been quicker
+                raise PolicyError(f"cannot write the training cache {path}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    for old in folder.glob("cache-*"):
+        if old != path:
+            shutil.rmtree(old, ignore_errors=True)
+    return _open(path, len(dataset.info.cameras), patch, name)
+
+
+def _open(path: Path, cameras: int, patch: int, name: str) -> Cache:
+    offsets = np.load(path / "offsets.npy", allow_pickle=False)
+    n = int(offsets[-1])
+    return Cache(
+        Table.load(path / "table.npz"),
+        _map(path / "pixels.bin", np.uint8, (n, 3, patch * patch)),
+        _map(path / "mask.bin", np.uint8, (n, -(-patch * patch // 8))),
+        _map(path / "index.bin", np.uint16, (n,)),
+        offsets,
+        cameras,
+        name,
+    )
+
+
+def _map(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    return np.memmap(path, dtype, "r", shape=shape) if shape[0] else np.empty(shape, dtype)
+
+
+def _write(path: Path, dataset: Dataset, table: Table, patch: int, keep: Keep, stride: int, watch: Callable[[int], None]) -> None:
+    table.save(path / "table.npz")
+    names = tuple(dataset.info.cameras)
+    counts = []
+    with open(path / "pixels.bin", "wb") as pixels, open(path / "mask.bin", "wb") as mask, open(path / "index.bin", "wb") as index:
+        for i, episode in enumerate(dataset):
+            frames = frames_of(len(episode.qpos), i, stride)
+            images = np.stack([episode.images[c][frames] for c in names], 1)  # (F, V, H, W, 3)
+            masks = np.stack([episode.masks[c][frames] for c in names], 1)  # (F, V, H, W)
+            counts.append(_append(images, masks, patch, keep, pixels, mask, index))
+            watch(i + 1)
+    np.save(path / "offsets.npy", np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64))
+
+
+def _append(images: np.ndarray, masks: np.ndarray, patch: int, keep: Keep, pixels: BinaryIO, mask: BinaryIO, index: BinaryIO) -> np.ndarray:
+    """Writes the kept patches of (F, V, H, W, 3) pictures; returns how many of each picture, (F * V,)."""
+    height, width = images.shape[2:4]
+    if height % patch or width % patch:
+        raise PolicyError(f"patch={patch} does not divide the dataset's pictures of {height}x{width} px")
+    flat = torch.from_numpy(images).flatten(0, 1).permute(0, 3, 1, 2)  # (S, 3, H, W)
+    kept = cut(flat, torch.from_numpy(masks).flatten(0, 1), torch.arange(len(flat)), patch, keep)
+    pixels.write(kept.pixels.contiguous().numpy().tobytes())
+    mask.write(np.packbits(kept.mask.numpy(), axis=1).tobytes())
+    index.write(kept.index.numpy().astype(np.uint16).tobytes())
+    return kept.lengths.numpy()

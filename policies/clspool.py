@@ -1,0 +1,27 @@
+"""CLS pooling: a learned token that attends with all patches."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from policies.attention import Layout
+from policies.patches import Keep
+
+
+class ClsPool(nn.Module):
+    """The output of the learned token."""
+
+    keep: ClassVar[Keep] = Keep.ALL
+
+    def __init__(self, dim: int, heads: int, cameras: int) -> None:
+        super().__init__()
+        self.cls = nn.Parameter(0.1 * torch.randn(cameras, dim))
+
+    def prefix(self, camera: Tensor) -> Tensor | None:
+        return self.cls[camera]  # (S, D)
+
+    def forward(self, tokens: Tensor, layout: Layout, camera: Tensor) -> Tensor:
+        return tokens[-len(camera) :]  # (S, D)

@@ -1,0 +1,181 @@
+"""What can be configured: schemas for Hydra, without torch, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from policies.errors import PolicyError
+
+
+class Pooling(Enum):
+    """How the tokens of a picture become one vector. The names are what a person types."""
+
+    det = "det"
+    """Detection pooling: only patches that the mask touches, attending only to each other, then their mean."""
+    mean = "mean"
+    """Mean of all patches; sees no mask."""
+    cls = "cls"
+    """A learned token that attends to all patches; sees no mask."""
+    attention = "attention"
+    """A learned query over the output of all patches; sees no mask."""
+
+
+class Masking(Enum):
+    """What is done inside the patches that detection pooling keeps."""
+
+    patch = "patch"
+    """Nothing, as in the paper: masking stops at the patch border."""
+    pixel = "pixel"
+    """Pixels outside the mask are set to 0 (after normalisation) and the mask becomes a fourth channel: thin objects need it."""
+
+
+class Actions(Enum):
+    """What the network predicts. Outside, targets are always absolute."""
+
+    absolute = "absolute"
+    """Joint targets."""
+    relative = "relative"
+    """Joint targets minus the present joint positions."""
+
+
+def require(ok: bool, message: str) -> None:
+    """Raises PolicyError with `message` unless `ok`."""
+    if not ok:
+        raise PolicyError(message)
+
+
+def require_positive(config: object, *names: str) -> None:
+    """Raises PolicyError unless each named field is above zero."""
+    for name in names:
+        value = getattr(config, name)
+        require(value > 0, f"{name}={value} must be above 0")
+
+
+def require_range(config: object, low: float, high: float, *names: str) -> None:
+    """Raises PolicyError unless each named field lies in [low, high]."""
+    for name in names:
+        value = getattr(config, name)
+        require(low <= value <= high, f"{name}={value} must lie in {low:g} to {high:g}")
+
+
+@dataclass
+class EncoderConfig:
+    """A vision transformer and its pooling."""
+
+    pooling: Pooling = Pooling.det
+    """How the tokens of a picture become one vector."""
+    masking: Masking = Masking.pixel
+    """What is done inside the kept patches; the baselines see no mask and ignore it."""
+    patch: int = 8
+    """Side of a patch [px]; must divide the pictures."""
+    dim: int = 128
+    """Width of a token; a multiple of 4 and of `heads`."""
+    layers: int = 4
+    """Transformer blocks."""
+    heads: int = 4
+    """Attention heads."""
+    cap: int = 48
+    """Most object patches used of a picture, for speed: a random subset in training, a fixed one in use; 0 uses all."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "patch", "dim", "layers", "heads")
+        require(self.cap >= 0, f"cap={self.cap} must be at least 0 (0: use every object patch)")
+        require(self.dim % 4 == 0, f"dim={self.dim} must be a multiple of 4 (sine and cosine of rows and columns)")
+        require(self.dim % self.heads == 0, f"dim={self.dim} must be a multiple of heads={self.heads}")
+
+
+@dataclass
+class PolicyConfig:
+    """The policy network."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """What turns pictures into vectors."""
+    width: int = 512
+    """Width of the trunk."""
+    blocks: int = 3
+    """Residual MLP blocks of the trunk."""
+    history: int = 1
+    """Observations a prediction rests on, `execute` steps apart, the present one included."""
+    history_layers: int = 2
+    """Transformer blocks over the history; unused when history is 1."""
+    chunk: int = 16
+    """Actions predicted at once [control steps]."""
+    execute: int = 8
+    """Actions of a chunk carried out before the next observation [control steps]."""
+    actions: Actions = Actions.relative
+    """What the network predicts."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "width", "blocks", "history", "history_layers", "chunk", "execute")
+        require(self.width % 8 == 0, f"width={self.width} must be a multiple of 8")
+        require(self.execute <= self.chunk, f"execute={self.execute} must be at most chunk={self.chunk}")
+
+
+@dataclass
+class TrainConfig:
+    """How a policy is trained."""
+
+    data: str = "data/toys"
+    """Dataset folder, as `cezanne collect` writes it."""
+    out: str = "runs/train"
+    """Run folder: checkpoints, log, TensorBoard events, cache."""
+    resume: bool = False
+    """Continue the run in `out` where it stopped; starts one when there is none."""
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The network."""
+    steps: int = 6000
+    """Optimiser steps; the schedule spans them."""
+    minutes: float = 0.0
+    """Training time [min] instead of `steps` when above 0; the schedule spans it, and the summary says how many steps were made."""
+    seed: int = 0
+    """Seed of initial weights, batches and augmentation."""
+    batch: int = 64
+    """Samples a step."""
+    lr: float = 1e-3
+    """Peak learning rate; cosine to 1 % of it."""
+    warmup: int = 200
+    """Steps of linear warm-up, at most a tenth of the run."""
+    weight_decay: float = 0.02
+    """AdamW's weight decay."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.998
+    """Decay of the averaged weights, which are the ones that act."""
+    proprio_noise: float = 0.01
+    """Standard deviation of noise on joint positions [rad], a tenth of it on the gripper. Targets stay where they are."""
+    colour: bool = True
+    """Random gain, bias and channel order of colours, per sample."""
+    before_closing: float = 0.3
+    """Share of samples drawn only from moments with the gripper open or opening; the rest is drawn from all."""
+    frame_stride: int = 2
+    """Every n-th step of an episode is a training sample; the first one alternates by episode."""
+    holdout: float = 0.04
+    """Share of toys whose episodes are kept for validation; 0 for none."""
+    grasp_weight: float = 0.2
+    """Weight of the auxiliary loss (predict the grasp point), where the data says it; 0 for none."""
+    validate_every: int = 500
+    """Steps between validations."""
+    log_every: int = 50
+    """Steps between log entries."""
+    checkpoint_steps: int = 0
+    """Steps between checkpoints; 0 for by time only."""
+    checkpoint_seconds: float = 60.0
+    """Time between checkpoints [s]; 0 for by steps only."""
+    threads: int = 0
+    """Threads of the CPU; 0 for all."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    progress: bool = True
+    """Show a progress bar on stderr."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps", "batch", "lr", "clip", "frame_stride", "validate_every", "log_every")
+        for name in ("seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "checkpoint_steps", "checkpoint_seconds", "threads"):
+            require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must be at least 0")
+        require_range(self, 0.0, 1.0, "before_closing")
+        require_range(self, 0.0, 0.5, "holdout")
+        require(0 <= self.ema < 1, f"ema={self.ema} must be at least 0 and below 1")
+        require(self.device in ("auto", "cpu", "cuda"), f"device={self.device!r} must be auto, cpu or cuda")
+        aligned = self.policy.history == 1 or self.policy.execute % self.frame_stride == 0
+        require(aligned, f"execute={self.policy.execute} must be a multiple of frame_stride={self.frame_stride} when history is above 1")

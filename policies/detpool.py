@@ -1,0 +1,28 @@
+"""Detection pooling: object patches alone, which attend only to each other."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from policies.attention import Layout
+from policies.patches import Keep
+from policies.pooling import mean_tokens
+
+
+class DetPool(nn.Module):
+    """The mean of the object's tokens; a learned vector per camera where the object is not seen."""
+
+    keep: ClassVar[Keep] = Keep.OBJECT
+
+    def __init__(self, dim: int, heads: int, cameras: int) -> None:
+        super().__init__()
+        self.absent = nn.Parameter(0.1 * torch.randn(cameras, dim))
+
+    def prefix(self, camera: Tensor) -> Tensor | None:
+        return None
+
+    def forward(self, tokens: Tensor, layout: Layout, camera: Tensor) -> Tensor:
+        return torch.where(layout.lengths[:, None] > 0, mean_tokens(tokens, layout), self.absent[camera])  # (S, D)

@@ -1,0 +1,93 @@
+"""Pictures and masks to one vector per view."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from policies.attention import make_layout
+from policies.attnpool import AttentionPool
+from policies.clspool import ClsPool
+from policies.config import EncoderConfig, Masking, Pooling
+from policies.detpool import DetPool
+from policies.errors import PolicyError
+from policies.jitter import Jitter
+from policies.meanpool import MeanPool
+from policies.patches import Keep, Patches, cut, thin
+from policies.pooling import PoolingModule
+from policies.vit import Block, sincos
+
+POOLINGS: dict[Pooling, type[nn.Module]] = {
+    Pooling.det: DetPool,
+    Pooling.mean: MeanPool,
+    Pooling.cls: ClsPool,
+    Pooling.attention: AttentionPool,
+}
+
+
+def kept_by(pooling: Pooling) -> Keep:
+    """The patches that a pooling looks at."""
+    return POOLINGS[pooling].keep  # pyright: ignore[reportReturnType]
+
+
+class Encoder(nn.Module):
+    """A vision transformer over the kept patches of each picture, and a pooling.
+
+    Args:
+        config: its size and pooling.
+        cameras: number of cameras; each has an embedding of its own.
+        size: height and width of the pictures [px].
+    """
+
+    def __init__(self, config: EncoderConfig, cameras: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        height, width = size
+        if height % config.patch or width % config.patch:
+            raise PolicyError(f"patch={config.patch} does not divide pictures of {height}x{width} px")
+        self.config = config
+        rows, columns = height // config.patch, width // config.patch
+        self.keep = kept_by(config.pooling)
+        self.by_pixel = self.keep is Keep.OBJECT and config.masking is Masking.pixel
+        self.embedding = nn.Linear((4 if self.by_pixel else 3) * config.patch**2, config.dim)
+        self.position = nn.Parameter(sincos(rows, columns, config.dim))  # (G, D), learned from there on
+        self.camera = nn.Parameter(0.1 * torch.randn(cameras, config.dim))
+        self.blocks = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.dim)
+        self.pooling: PoolingModule = POOLINGS[config.pooling](config.dim, config.heads, cameras)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def forward(self, images: Tensor, masks: Tensor) -> Tensor:
+        """Pictures (B, V, 3, H, W) u8 and masks (B, V, H, W) bool to (B, V, D)."""
+        b, v = images.shape[:2]
+        return self.encode(self.cut(images, masks)).view(b, v, -1)
+
+    def cut(self, images: Tensor, masks: Tensor) -> Patches:
+        """The kept patches of (B, V, 3, H, W) u8, at most `cap` a picture, as in use."""
+        b, v = images.shape[:2]
+        camera = torch.arange(v, device=images.device).repeat(b)
+        patches = cut(images.flatten(0, 1), masks.flatten(0, 1), camera, self.config.patch, self.keep)
+        return thin(patches, self.config.cap) if self.keep is Keep.OBJECT else patches
+
+    def encode(self, patches: Patches, jitter: Jitter | None = None) -> Tensor:
+        """The vector of each picture, (S, D)."""
+        x = self.embed(patches, jitter)  # (N, D)
+        prefix = self.pooling.prefix(patches.camera)
+        layout = make_layout(patches.lengths, extra=0 if prefix is None else 1)
+        if prefix is not None:
+            x = torch.cat([x, prefix.to(x.dtype)])
+        for block in self.blocks:
+            x = block(x, layout)
+        return self.pooling(self.norm(x).float(), layout, patches.camera)  # (S, D)
+
+    def embed(self, patches: Patches, jitter: Jitter | None = None) -> Tensor:
+        """Patches to tokens (N, D)."""
+        picture = patches.picture
+        if jitter is None:
+            x = patches.pixels.float().mul_(4 / 255).sub_(2.0)  # (N, 3, pp)
+        else:
+            scale, shift = jitter.gain * (4 / 255), 4 * jitter.bias - 2 * jitter.gain  # (S, 3)
+            planes = 3 * torch.arange(len(picture), device=picture.device)[:, None] + jitter.order[picture]  # (N, 3)
+            x = patches.pixels.flatten(0, 1)[planes].float().mul_(scale[picture][..., None]).add_(shift[picture][..., None])
+        if self.by_pixel:
+            inside = patches.mask[:, None].float()  # (N, 1, pp)
+            x = torch.cat([x.mul_(inside), inside], 1)
+        return self.embedding(x.flatten(1)) + self.position[patches.index] + self.camera[patches.camera][picture]

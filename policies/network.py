@@ -1,0 +1,114 @@
+"""The policy network: views and proprioception of each moment make a token; the history of tokens gives a chunk of actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from policies.config import Actions, PolicyConfig
+from policies.encoder import Encoder
+from policies.jitter import Jitter
+from policies.patches import Patches
+from policies.stats import Stats
+
+GRASP = 5
+"""Grasp point (3), cosine and sine of twice the yaw: a jaw is the same after half a turn."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples. Pictures are ordered by sample, moment (oldest first), camera. A = joints + gripper, K = chunk."""
+
+    patches: Patches
+    """Of B * C * V pictures."""
+    proprio: Tensor
+    """(B, C, A) [rad, opening]"""
+    targets: Tensor
+    """Absolute targets, (B, K, A)."""
+    weight: Tensor
+    """1 where a target is an expert's answer, (B, K)."""
+    grasp: Tensor
+    """(B, 5); anything where unknown."""
+    grasp_known: Tensor
+    """(B,) bool"""
+    jitter: Jitter | None = None
+
+
+class ResidualBlock(nn.Module):
+    """Normalise, widen, narrow, add."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class PolicyNetwork(nn.Module):
+    """Tensors inside: batched and, between its normalising edges, normalised.
+
+    Args:
+        config: its sizes.
+        cameras: number of cameras.
+        size: height and width of the pictures [px].
+        joints: joints of the arm; they are what relative actions are relative to.
+        gripper: values of the gripper.
+        stats: means and spreads of the training data.
+    """
+
+    def __init__(self, config: PolicyConfig, cameras: int, size: tuple[int, int], joints: int, gripper: int, stats: Stats) -> None:
+        super().__init__()
+        self.config, self.joints, self.width = config, joints, joints + gripper
+        width, dim = config.width, config.encoder.dim
+        self.encoder = Encoder(config.encoder, cameras, size)
+        self.token = nn.Sequential(nn.Linear(cameras * dim + self.width, width), nn.GELU(), nn.Linear(width, width))
+        self.moment = nn.Parameter(0.02 * torch.randn(config.history, width))
+        layer = lambda: nn.TransformerEncoderLayer(width, 8, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)  # noqa: E731
+        self.history = nn.ModuleList(layer() for _ in range(config.history_layers if config.history > 1 else 0))
+        self.trunk = nn.Sequential(*(ResidualBlock(width) for _ in range(config.blocks)), nn.LayerNorm(width))
+        self.head = nn.Linear(width, config.chunk * self.width)
+        self.grasp = nn.Linear(width, GRASP)
+        for name, value in vars(stats).items():
+            self.register_buffer(name, torch.from_numpy(value), persistent=False)  # saved as stats.json
+
+    def forward(self, views: Tensor, proprio: Tensor) -> tuple[Tensor, Tensor]:
+        """Views (B, C, V, D) and raw proprioception (B, C, A) to normalised actions (B, K, A) and grasp (B, 5)."""
+        b, c = proprio.shape[:2]
+        seen = torch.cat([views.reshape(b, c, -1), (proprio - self.proprio_mean) / self.proprio_std], -1)  # (B, C, V * D + A)
+        x = self.token(seen) + self.moment  # (B, C, W)
+        for layer in self.history:
+            x = layer(x)
+        x = self.trunk(x[:, -1])  # (B, W)
+        return self.head(x).view(b, self.config.chunk, self.width), self.grasp(x)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean absolute error of the normalised actions, and of the normalised grasp."""
+        b, c = batch.proprio.shape[:2]
+        views = self.encoder.encode(batch.patches, batch.jitter).view(b, c, -1, self.config.encoder.dim)
+        actions, grasp = self(views, batch.proprio)
+        targets = (self._from_absolute(batch.targets, batch.proprio[:, -1]) - self.action_mean) / self.action_std
+        weight = batch.weight[..., None].expand_as(targets)
+        loss = (weight * (actions.float() - targets).abs()).sum() / weight.sum().clamp(min=1)
+        wanted = torch.where(batch.grasp_known[:, None], (batch.grasp - self.grasp_mean) / self.grasp_std, grasp.detach().float())
+        return loss, functional.l1_loss(grasp.float(), wanted)
+
+    def act(self, views: Tensor, proprio: Tensor) -> Tensor:
+        """Views (B, C, V, D) and raw proprioception (B, C, A) to absolute targets (B, K, A)."""
+        actions = self(views, proprio)[0].float() * self.action_std + self.action_mean
+        if self.config.actions is Actions.absolute:
+            return actions
+        return torch.cat([actions[..., : self.joints] + proprio[:, -1, None, : self.joints], actions[..., self.joints :]], -1)
+
+    def sample(self, patches: Patches, proprio: Tensor) -> Tensor:
+        """Absolute targets (B, K, A) for the patches of B * C * V pictures."""
+        b, c = proprio.shape[:2]
+        return self.act(self.encoder.encode(patches).view(b, c, -1, self.config.encoder.dim), proprio)
+
+    def _from_absolute(self, targets: Tensor, present: Tensor) -> Tensor:
+        if self.config.actions is Actions.absolute:
+            return targets
+        return torch.cat([targets[..., : self.joints] - present[:, None, : self.joints], targets[..., self.joints :]], -1)

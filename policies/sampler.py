@@ -1,0 +1,143 @@
+"""Batches as a pure function of seed and step, put together without a loop over samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from policies.cache import Cache
+from policies.config import Actions
+from policies.jitter import draw_jitter
+from policies.network import GRASP, Batch
+from policies.patches import Patches, thin
+from policies.stats import Stats
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Turns frames of a cache into batches."""
+
+    cache: Cache
+    chunk: int
+    execute: int
+    history: int
+    joints: int
+    cap: int
+    """Most patches of a picture; 0 for all."""
+    proprio_noise: float = 0.0
+    colour: bool = False
+    before_closing: float = 0.0
+
+    @cached_property
+    def train_frames(self) -> np.ndarray:
+        """Frames that training draws from: those whose own answer is an expert's, and not held out."""
+        return np.flatnonzero(self._answered & ~self.cache.table.held_out)
+
+    @cached_property
+    def held_frames(self) -> np.ndarray:
+        """Frames for validation."""
+        return np.flatnonzero(self._answered & self.cache.table.held_out)
+
+    @cached_property
+    def early_frames(self) -> np.ndarray:
+        """Training frames from before a closing."""
+        table = self.cache.table
+        opening = table.actions[table.frame, self.joints :].mean(1) > 0.5
+        return np.flatnonzero(self._answered & ~table.held_out & opening)
+
+    @cached_property
+    def _answered(self) -> np.ndarray:
+        return self.cache.table.labelled[self.cache.table.frame]
+
+    @cached_property
+    def _frame_of(self) -> np.ndarray:
+        """Frame of each step, -1 where it is none."""
+        lookup = np.full(len(self.cache.table.proprio), -1, np.int64)
+        lookup[self.cache.table.frame] = np.arange(len(self.cache.table.frame))
+        return lookup
+
+    @cached_property
+    def _lengths(self) -> np.ndarray:
+        return np.diff(self.cache.offsets)
+
+    def draw(self, seed: int, step: int, batch: int) -> Batch:
+        """The training batch of a step."""
+        rng = np.random.default_rng([seed, step])
+        anywhere, opening = self.train_frames, self.early_frames
+        frames = anywhere[rng.integers(len(anywhere), size=batch)]
+        if len(opening):
+            early = opening[rng.integers(len(opening), size=batch)]
+            frames = np.where(rng.random(batch) < self.before_closing, early, frames)
+        return self.gather(frames, rng)
+
+    def gather(self, frames: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
+        """The batch of some frames (B,); with a generator it is augmented, for training."""
+        table, b = self.cache.table, len(frames)
+        now = table.frame[frames]  # (B,) steps
+        age = now - table.first[now]
+        back = self.execute * np.arange(self.history - 1, -1, -1)  # (C,)
+        moments = (table.first[now] + age % self.execute)[:, None] if self.history > 1 else now[:, None]  # the first time the policy was asked
+        moments = np.maximum(now[:, None] - back, moments)  # (B, C) steps
+        proprio = table.proprio[moments]  # (B, C, A)
+        if rng is not None and self.proprio_noise:
+            spread = np.full(proprio.shape[-1], self.proprio_noise, np.float32)
+            spread[self.joints :] *= 0.1
+            proprio = proprio + rng.standard_normal(proprio.shape, np.float32) * spread
+        steps = np.minimum(now[:, None] + np.arange(self.chunk), table.last[now][:, None])  # (B, K); after the end, the last target holds
+        answered = np.logical_and.accumulate(table.labelled[steps], 1)  # what follows a sabotage is no answer to this observation
+        grasp = table.grasp[now]  # (B, 5)
+        known = np.isfinite(grasp).all(1)
+        pictures = self._frame_of[moments].reshape(-1, 1) * self.cache.cameras + np.arange(self.cache.cameras)  # (B * C, V)
+        return Batch(
+            self._patches(pictures.ravel(), rng),
+            torch.from_numpy(proprio),
+            torch.from_numpy(table.actions[steps]),
+            torch.from_numpy(answered.astype(np.float32)),
+            torch.from_numpy(np.where(known[:, None], grasp, 0.0).astype(np.float32)),
+            torch.from_numpy(known),
+            draw_jitter(rng, b, self.history * self.cache.cameras) if rng is not None and self.colour else None,
+        )
+
+    def _patches(self, pictures: np.ndarray, rng: np.random.Generator | None) -> Patches:
+        cache = self.cache
+        starts, lengths = cache.offsets[pictures], self._lengths[pictures]
+        rows = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())  # (N,)
+        area = cache.pixels.shape[-1]
+        patches = Patches(
+            torch.from_numpy(cache.pixels[rows]),
+            torch.from_numpy(np.unpackbits(cache.mask[rows], axis=1, count=area).view(bool)),
+            torch.from_numpy(cache.index[rows].astype(np.int64)),
+            torch.from_numpy(pictures % cache.cameras),
+            torch.from_numpy(lengths),
+        )
+        return thin(patches, self.cap, None if rng is None else torch.from_numpy(rng.random(len(rows))))
+
+
+def measure_stats(sampler: Sampler, actions: Actions) -> Stats:
+    """Means and spreads over the training frames, of what the network will see and predict."""
+    table, joints = sampler.cache.table, sampler.joints
+    now = table.frame[sampler.train_frames]
+    proprio = table.proprio[now]  # (F, A)
+    width, chunk = proprio.shape[1], sampler.chunk
+    mean, std = np.zeros((chunk, width), np.float32), np.zeros((chunk, width), np.float32)
+    for k in range(chunk):  # one step of the chunk at a time, to stay small
+        steps = np.minimum(now + k, table.last[now])
+        wanted = table.actions[steps] - (proprio * (np.arange(width) < joints) if actions is Actions.relative else 0.0)
+        wanted = wanted[table.labelled[steps]]
+        mean[k], std[k] = wanted.mean(0), wanted.std(0)
+    mean[:, joints:], std[:, joints:] = 0.5, 0.5
+    std[:, :joints] += 0.002  # a joint that hardly moves is not to be blown up
+    grasp = table.grasp[now]
+    grasp = grasp[np.isfinite(grasp).all(1)]
+    known = len(grasp) > 0
+    return Stats(
+        proprio_mean=proprio.mean(0),
+        proprio_std=proprio.std(0) + np.float32(0.001),
+        action_mean=mean,
+        action_std=std,
+        grasp_mean=grasp.mean(0) if known else np.zeros(GRASP, np.float32),
+        grasp_std=grasp.std(0) + np.float32(0.001) if known else np.ones(GRASP, np.float32),
+    )

@@ -1,0 +1,51 @@
+"""Normalisation: means and spreads of the training data, part of every checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from policies.errors import PolicyError
+
+
+@dataclass(frozen=True)
+class Stats:
+    """All float32. A = joints + gripper, K = chunk."""
+
+    proprio_mean: np.ndarray
+    """(A,) [rad, opening]"""
+    proprio_std: np.ndarray
+    """(A,)"""
+    action_mean: np.ndarray
+    """Of what the network predicts, (K, A)."""
+    action_std: np.ndarray
+    """(K, A)"""
+    grasp_mean: np.ndarray
+    """Grasp point in the robot's base [m], cosine and sine of twice the yaw, (5,)."""
+    grasp_std: np.ndarray
+    """(5,)"""
+
+    def to_json(self) -> dict[str, object]:
+        """Lists by name."""
+        return {f.name: getattr(self, f.name).tolist() for f in fields(self)}
+
+    @staticmethod
+    def from_json(data: object, width: int, chunk: int) -> Stats:
+        """Checks every shape for `width` = joints + gripper. Raises PolicyError."""
+        shapes = {"proprio": (width,), "action": (chunk, width), "grasp": (5,)}
+        if not isinstance(data, dict):
+            raise PolicyError("stats.json holds no table")
+        values = {}
+        for f in fields(Stats):
+            try:
+                value = np.asarray(data[f.name], np.float32)
+            except (KeyError, ValueError, TypeError):
+                raise PolicyError(f"stats.json has no numbers under {f.name!r}") from None
+            want = shapes[f.name.split("_")[0]]
+            if value.shape != want:
+                raise PolicyError(f"stats.json: {f.name} has shape {value.shape}, the contract asks for {want}")
+            if not np.isfinite(value).all() or (f.name.endswith("_std") and (value <= 0).any()):
+                raise PolicyError(f"stats.json: {f.name} is not finite, or a spread is not above 0")
+            values[f.name] = value
+        return Stats(**values)

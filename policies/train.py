@@ -1,0 +1,138 @@
+"""`cezanne train`: fits a policy to demonstrations. One loop, resumable at any moment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from episodes.dataset import open_dataset
+from policies.cache import open_cache
+from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain, save_checkpoint
+from policies.config import TrainConfig
+from policies.contract import Contract
+from policies.encoder import kept_by
+from policies.errors import PolicyError
+from policies.patches import Keep
+from policies.runlog import RunLog
+from policies.sampler import Sampler, measure_stats
+from policies.trainer import Trainer
+
+__all__ = ["TrainConfig", "run"]
+
+BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}"
+FREE = ("out", "resume", "steps", "minutes", "threads", "device", "progress", "log_every", "validate_every", "checkpoint_steps", "checkpoint_seconds")
+"""What may differ when a run is continued."""
+
+
+def run(cfg: TrainConfig) -> dict[str, Any]:
+    """Trains, or continues, and says where the checkpoint is."""
+    out = Path(cfg.out)
+    device = pick_device(cfg.device)
+    torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
+    torch.set_flush_denormal(True)
+    done = checkpoints(out)
+    if done and not cfg.resume:
+        raise PolicyError(f"{out} already holds a run at step {int(done[-1].name)}; resume=true continues it, another out= starts one beside it")
+    sampler, contract = _data(cfg, out)
+    torch.manual_seed(cfg.seed)
+    p = cfg.policy
+    fingerprint = _fingerprint(cfg, sampler.cache.fingerprint)
+    made = Checkpoint(p, contract.with_policy(p.chunk, p.execute, p.history), measure_stats(sampler, p.actions), fingerprint)
+    trainer = Trainer(cfg, made, sampler, device)
+    if done:
+        _check_same(done[-1], made)
+        trainer.restore(done[-1])
+    _loop(cfg, trainer, out)
+    seconds = trainer.seconds
+    return {
+        "steps": trainer.step,
+        "seconds": round(seconds, 1),
+        "samples_per_second": round(trainer.step * cfg.batch / max(seconds, 1e-9), 1),
+        "checkpoint": str(checkpoints(out)[-1]),
+        **{k: round(v, 5) for k, v in trainer.validate().items()},
+    }
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that is asked for; auto takes the GPU where there is one. Raises PolicyError."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise PolicyError("device=cuda, but no CUDA device is usable here; device=cpu works everywhere")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def _data(cfg: TrainConfig, out: Path) -> tuple[Sampler, Contract]:
+    """Opens the dataset and its cache."""
+    dataset = open_dataset(cfg.data)
+    contract = Contract.of_dataset(dataset.info)
+    encoder = cfg.policy.encoder
+    keep = kept_by(encoder.pooling)
+    with tqdm(total=len(dataset), desc="patches", unit="episode", disable=not cfg.progress, leave=False) as bar:
+        cache = open_cache(
+            out, dataset, patch=encoder.patch, keep=keep, stride=cfg.frame_stride, holdout=cfg.holdout, seed=cfg.seed, watch=lambda n: bar.update(n - bar.n)
+        )
+    sampler = Sampler(
+        cache,
+        chunk=cfg.policy.chunk,
+        execute=cfg.policy.execute,
+        history=cfg.policy.history,
+        joints=len(contract.joints),
+        cap=encoder.cap if keep is Keep.OBJECT else 0,
+        proprio_noise=cfg.proprio_noise,
+        colour=cfg.colour,
+        before_closing=cfg.before_closing,
+    )
+    if not len(sampler.train_frames):
+        raise PolicyError(f"{cfg.data} holds no labelled step to train on")
+    return sampler, contract
+
+
+def _loop(cfg: TrainConfig, trainer: Trainer, out: Path) -> None:
+    """Steps until the budget is used, with a log, validation and checkpoints on the way."""
+    saved_at = time.monotonic()
+    # the bar runs over the schedule, so that time left is right for steps and for minutes
+    bar = tqdm(total=100.0, initial=round(100 * trainer.progress, 1), desc="train", unit="%", disable=not cfg.progress, bar_format=BAR)
+    with bar, RunLog(out, trainer.step) as log:
+        try:
+            while trainer.progress < 1:
+                trainer.train_step()
+                if trainer.step % cfg.log_every == 0:
+                    entry = trainer.flush()
+                    log.write(trainer.step, entry)
+                    bar.set_postfix_str(f"step {trainer.step}, loss {entry['loss']:.3f}", refresh=False)
+                if trainer.step % cfg.validate_every == 0:
+                    log.write(trainer.step, trainer.validate())
+                bar.n = min(100.0, round(100 * trainer.progress, 1))
+                bar.update(0)
+                now = time.monotonic()
+                by_steps = cfg.checkpoint_steps and trainer.step % cfg.checkpoint_steps == 0
+                if by_steps or (cfg.checkpoint_seconds and now - saved_at >= cfg.checkpoint_seconds):
+                    trainer.save(out)
+                    saved_at = now
+        finally:  # Ctrl-C too: nothing is lost
+            trainer.save(out)
+
+
+def _fingerprint(cfg: TrainConfig, data: str) -> dict[str, Any]:
+    """What made the weights."""
+    versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return {"data": data, "train": plain(asdict(cfg)), "versions": versions}
+
+
+def _check_same(path: Path, made: Checkpoint) -> None:
+    """Raises PolicyError where the run at `path` was started with other data or another configuration."""
+    stored, _ = load_checkpoint(path)
+    then, now = stored.fingerprint, made.fingerprint
+    if then.get("data") != now["data"]:
+        raise PolicyError(f"{path.parent.parent} was trained on other data; choose another out=")
+    before = then.get("train", {})
+    changed = [k for k, v in now["train"].items() if k not in FREE and k != "data" and before.get(k) != v]
+    if changed:
+        raise PolicyError(f"{path.parent.parent} was started with another {', '.join(changed)}; choose another out=, or the settings in {path}/fingerprint.json")
