@@ -43,9 +43,9 @@ class Episode:
         if np.ndim(self.qpos) != 2 or np.ndim(self.gripper) != 2 or not len(self.qpos):
             given = f"{np.shape(self.qpos)} and {np.shape(self.gripper)}"
             raise EpisodeError(f"an episode has qpos (T, n) and gripper (T, m), T >= 1; got {given}")
-        steps, wide = len(self.qpos), self.qpos.shape[1] + self.gripper.shape[1]
-        _check("qpos", self.qpos, np.float32, self.qpos.shape)
-        _check("gripper", self.gripper, np.float32, (steps, self.gripper.shape[1]))
+        steps, wide = len(self.qpos), np.shape(self.qpos)[1] + np.shape(self.gripper)[1]
+        _check("qpos", self.qpos, np.float32, (steps, None))
+        _check("gripper", self.gripper, np.float32, (steps, None))
         _check("actions", self.actions, np.float32, (steps, wide))
         _check("sent", self.sent, np.float32, (steps, wide))
         _check("labelled", self.labelled, np.bool_, (steps,))
@@ -74,8 +74,8 @@ def _check(name: str, value: object, dtype: type, shape: tuple[int | None, ...])
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise EpisodeError(f"{name} must be {np.dtype(dtype).name} ({wanted}), got {value.dtype} {value.shape}")
     if value.dtype.kind == "f" and not np.isfinite(value).all():
-        step = int(np.argwhere(~np.isfinite(value))[0][0])
-        raise EpisodeError(f"{name} must be finite, got {value[step]} at step {step}")
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(value))[0])
+        raise EpisodeError(f"{name} must be finite, got {value[where]} at step {where[0]}")
 
 
 def _names(of: Mapping[str, object]) -> str:

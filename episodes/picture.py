@@ -35,9 +35,9 @@ def draw_mask(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] 
     shape = (np.pad(soft, 1) > 0.5).astype(np.uint8)  # padded: at the border of the picture the outline stays inside
     outlines, _ = cv2.findContours(shape, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     outlines = [np.clip(line - 1, 0, (width - 1, height - 1)) for line in outlines]
-    thick = max(1, round(height / 200))
+    thick = 1 if height < 160 else max(2, height // 250)
     drawn = np.ascontiguousarray(image).copy()
-    if thick > 1:
+    if height > 256:  # dark below, to be seen on any colour
         cv2.polylines(drawn, outlines, True, (0, 0, 0), thick + 2, cv2.LINE_AA)
     cv2.polylines(drawn, outlines, True, colour, thick, cv2.LINE_AA)
     return drawn
