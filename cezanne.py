@@ -50,7 +50,7 @@ VERBS = (
         "sim.catalogue:ToysConfig",
         "sim.catalogue:run",
         "samples random toys and exports them",
-        "cezanne toys n=250 seed=0 out=data/toys",
+        "cezanne toys toys=250 seed=0 out=data/toys",
     ),
     Verb(
         "collect",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import BooleanNode, DictConfig, EnumNode, FloatNode, IntegerNode, Node, OmegaConf, PathNode, StringNode
+from omegaconf import BooleanNode, DictConfig, EnumNode, FloatNode, IntegerNode, Node, OmegaConf, PathNode, StringNode, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
 from conf import UsageError, nearest
@@ -79,7 +81,12 @@ def _checked(verb: str, cfg: DictConfig, override: str) -> str:
     if key not in known:
         known += [group for group in groups() if group in cfg]
         raise UsageError(f"{verb} has no key {key!r}{nearest(key, known)}; known: {', '.join(known)}")
-    return f"{key}={_value(key, value, _node(cfg, key))}"
+    grammatical = f"{key}={_value(key, value, _node(cfg, key))}"
+    try:
+        OverridesParser.create().parse_overrides([grammatical])
+    except HydraException as error:
+        raise UsageError(f"cannot read {override}: lists are written [a,b], text with commas or brackets 'in quotes'") from error
+    return grammatical
 
 
 def _node(cfg: DictConfig, key: str) -> Node | None:
@@ -96,9 +103,9 @@ def _value(key: str, value: str, node: Node | None) -> str:
     if isinstance(node, EnumNode):
         return _member(key, value, node.enum_type).name
     if isinstance(node, StringNode | PathNode):  # any text and any path, also where Hydra's grammar has another use for its characters
-        return "'" + value.replace("\\'", "\\\\'").replace("'", "\\'") + "'"
+        return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value) + "'"
     for kind, wanted in KINDS.items():
-        if isinstance(node, kind):
+        if isinstance(node, ValueNode) and isinstance(node, kind):
             try:
                 node.validate_and_convert(value)
             except (OmegaConfBaseException, ValueError):

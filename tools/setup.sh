@@ -40,3 +40,7 @@ if [ ! -x .venv/bin/uv ]; then
 fi
 .venv/bin/uv pip install --quiet --python .venv/bin/python --override overrides.txt --constraints constraints.txt \
     --build-constraints constraints.txt --editable '.[dev]'
+
+# opencv-python and opencv-python-headless both bring cv2/, and whichever comes last wins: the headless one needs no system libraries.
+.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --constraints constraints.txt --reinstall-package opencv-python-headless \
+    opencv-python-headless
