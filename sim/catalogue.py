@@ -165,7 +165,8 @@ def portrait(thing: Graspable, size: int) -> tuple[np.ndarray, float]:
     """A picture of a thing at rest on a light ground, (size, size, 3) uint8, and its longest side [m]."""
     spec = thing.spec()
     spec.visual.quality.offsamples = 4
-    spec.visual.quality.shadowsize = 4096
+    spec.visual.quality.shadowsize = 2048
+    spec.visual.quality.numslices = spec.visual.quality.numstacks = 64
     spec.stat.extent = 0.5  # the ground is no part of the scale
     spec.visual.global_.offwidth = spec.visual.global_.offheight = size
     spec.visual.map.znear, spec.visual.map.zfar = 0.02, 20

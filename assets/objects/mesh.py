@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 FILE_BYTES = 64 << 20
 MOST_FACES = 500_000
-SHOWN_FACES = 3000
+SHOWN_FACES, CUT_FACES = 3000, 1000
+"""What is drawn, and what is cut into convex pieces: the time goes with the square."""
 EXTENTS = (0.005, 1.0)
 """Longest side of an object [m]; beyond it the units are wrong."""
 THINNEST = 0.0005
@@ -36,6 +37,8 @@ CONVEX = 0.97
 DEADLINE, MEMORY = 300.0, 6 << 30
 """What a child process may take [s], [bytes]."""
 _RECIPE = "1"  # part of the cache's key: other settings make other packs
+_REFUSED = 3
+"""Exit code of a child that does not take the file."""
 _NEUTRAL = (0.72, 0.66, 0.56, 1.0)
 
 
@@ -62,10 +65,19 @@ def pack_mesh(path: Path, cache: Path) -> Pack:
         key = hashlib.sha256(_RECIPE.encode() + path.suffix.lower().encode() + path.read_bytes()).hexdigest()[:20]
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).strip("._-")[:80] or "object"
         folder = cache.expanduser().resolve() / key / name
+        verdict = folder.parent / "refused.txt"
+        if verdict.is_file():
+            raise ObjectError(verdict.read_text())
         if not (folder / "object.xml").is_file():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-                _in_a_child(path, Path(temporary) / name)
+                try:
+                    _in_a_child(path, Path(temporary) / name, "as-is")
+                except _Uncut:
+                    _in_a_child(path, Path(temporary) / name, "remesh")
+                except ObjectError as error:
+                    verdict.write_text(str(error))  # the same bytes will be refused again
+                    raise
                 shutil.rmtree(folder, ignore_errors=True)
                 (Path(temporary) / name).rename(folder)
     except OSError as error:
@@ -73,13 +85,17 @@ def pack_mesh(path: Path, cache: Path) -> Pack:
     return open_pack(folder)
 
 
-def _in_a_child(path: Path, out: Path) -> None:
+class _Uncut(ObjectError):
+    """The decomposition failed or crashed."""
+
+
+def _in_a_child(path: Path, out: Path, mode: str) -> None:
     """Broken meshes make decompositions hang, crash and eat memory: not in this process."""
     threads = str(max(1, (os.cpu_count() or 1) // 2))
     try:
         child = subprocess.run(
-            [sys.executable, "-c", "from assets.objects.mesh import main; main()", str(path.resolve()), str(out)],
-            env=os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            [sys.executable, "-c", "from assets.objects.mesh import main; main()", str(path.resolve()), str(out), mode],
+            env=os.environ | {"MUJOCO_GL": "disable", "OMP_NUM_THREADS": threads, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
             capture_output=True,
             text=True,
             errors="replace",
@@ -88,22 +104,24 @@ def _in_a_child(path: Path, out: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise ObjectError(f"it takes more than {DEADLINE:g} s to prepare: simplify it first") from error
     if child.returncode != 0:
-        lines = child.stderr.strip().splitlines() or [f"the reader ended with code {child.returncode}"]
-        raise ObjectError(lines[-1][:200])
+        lines = child.stderr.strip().splitlines() or ["its surface cannot be cut into convex pieces: the program that tries it crashes"]
+        raise (_Uncut if child.returncode != _REFUSED else ObjectError)(lines[-1][:200])
 
 
 def main() -> None:
-    """What the child process runs: MESH OUT."""
+    """What the child process runs: MESH OUT as-is|remesh."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    path, out = map(Path, sys.argv[1:])
+    path, out = map(Path, sys.argv[1:3])
     try:
-        _write(read_mesh(path), out)
-    except ObjectError as error:
-        sys.exit(str(error))
-    except MemoryError:
-        sys.exit("it takes too much memory to prepare: simplify it first")
+        mesh = read_mesh(path)
     except Exception as error:  # a reader of foreign files may raise anything
-        sys.exit(f"no mesh can be made of it: {type(error).__name__}: {' '.join(str(error).split())[:120]}")
+        said = " ".join(str(error).split())[:120]
+        print(said if isinstance(error, ObjectError) else f"no mesh can be made of it: {type(error).__name__}: {said}", file=sys.stderr)
+        sys.exit(_REFUSED)
+    try:
+        _write(mesh, decompose(mesh, remesh=sys.argv[3] == "remesh"), out)
+    except Exception as error:
+        sys.exit(" ".join(str(error).split())[:120] or type(error).__name__)
 
 
 def read_mesh(path: Path) -> trimesh.Trimesh:
@@ -111,10 +129,12 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
     import trimesh
 
     with path.open("rb") as file:  # without its path, the reader finds no other files that the mesh names
-        scene = trimesh.load_scene(file, file_type=path.suffix.lower().lstrip("."))
+        scene = trimesh.load_scene(file, file_type=path.suffix.lower().lstrip("."), process=False)
     pieces = [g for g in scene.dump() if isinstance(g, trimesh.Trimesh) and len(g.faces)]
     if not pieces:
         raise ObjectError("it holds no faces")
+    if any(g.faces.min() < 0 or g.faces.max() >= len(g.vertices) for g in pieces):
+        raise ObjectError("its faces name vertices that are not there")
     faces = sum(len(g.faces) for g in pieces)
     if faces > MOST_FACES:
         raise ObjectError(f"it holds {faces} faces; at most {MOST_FACES} are read: simplify it first")
@@ -138,26 +158,43 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
     return mesh
 
 
-def decompose(mesh: trimesh.Trimesh) -> list[trimesh.Trimesh]:
-    """Convex pieces that together fill the mesh; what is hollow stays hollow."""
+def decompose(mesh: trimesh.Trimesh, *, remesh: bool = False) -> list[trimesh.Trimesh]:
+    """Convex pieces that together fill the mesh; what is hollow stays hollow.
+
+    `remesh` makes a closed surface first: slower and thicker, for meshes that cannot be cut as they are.
+    """
     import coacd
     import trimesh
 
     hull = mesh.convex_hull
     if mesh.is_watertight and mesh.volume > CONVEX * hull.volume:
         return [hull]
+    coarse = simplify(mesh, CUT_FACES)
     coacd.set_log_level("error")
     pieces = coacd.run_coacd(
-        coacd.Mesh(mesh.vertices, mesh.faces),
-        threshold=0.04,
+        coacd.Mesh(coarse.vertices, coarse.faces),
+        threshold=0.05,
         max_convex_hull=24,
-        mcts_iterations=60,
-        resolution=1000,
+        preprocess_mode="on" if remesh else "off",
+        preprocess_resolution=30,
+        resolution=400,
+        mcts_nodes=8,
+        mcts_iterations=20,
+        mcts_max_depth=2,
         decimate=True,
         max_ch_vertex=64,
     )
     hulls = [trimesh.Trimesh(v, f).convex_hull for v, f in pieces]
-    return [h for h in hulls if h.volume > 1e-10 and h.extents.min() > 1e-5] or [hull]
+    hulls = [h for h in hulls if h.volume > 1e-10 and h.extents.min() > 1e-5]
+    if not hulls or not _covers(hulls, mesh):
+        raise ObjectError("its surface cannot be cut into convex pieces: close its holes first")
+    return hulls
+
+
+def _covers(hulls: list[trimesh.Trimesh], mesh: trimesh.Trimesh) -> bool:
+    """Whether the pieces span what the mesh spans, to 5 % of its size."""
+    low, high = np.min([h.bounds[0] for h in hulls], axis=0), np.max([h.bounds[1] for h in hulls], axis=0)
+    return bool(np.abs(np.array([low, high]) - mesh.bounds).max() < 0.05 * mesh.extents.max())
 
 
 def simplify(mesh: trimesh.Trimesh, faces: int = SHOWN_FACES) -> trimesh.Trimesh:
@@ -171,14 +208,13 @@ def simplify(mesh: trimesh.Trimesh, faces: int = SHOWN_FACES) -> trimesh.Trimesh
     return trimesh.Trimesh(v, f)
 
 
-def _write(mesh: trimesh.Trimesh, out: Path) -> None:
+def _write(mesh: trimesh.Trimesh, hulls: list[trimesh.Trimesh], out: Path) -> None:
     """The pack: meshes and object.xml."""
     import mujoco
 
     from assets.graspable import CONTACT, VISUAL
     from assets.objects.household import FRICTION
 
-    hulls = decompose(mesh)
     volumes = np.array([h.volume for h in hulls])
     mass = float(np.clip(DENSITY * volumes.sum(), *MASSES))
     files = {"visual.obj": _obj(simplify(mesh))} | {f"collision_{i:02d}.obj": _obj(h) for i, h in enumerate(hulls)}

@@ -78,7 +78,7 @@ def sample_toy(rng: np.random.Generator, *, n_parts: int | None = None, recipe: 
             n = n_parts or int(rng.integers(recipe.parts[0], recipe.parts[1] + 1))
             parts = _composition(rng, recipe, n)
         else:
-            extra = int(rng.choice(5, p=(0.35, 0.32, 0.23, 0.05, 0.05)))
+            extra = int(rng.choice(5, p=(0.28, 0.36, 0.26, 0.06, 0.04)))
             n = n_parts or min(max(1 + extra, recipe.parts[0]), recipe.parts[1])
             parts = _household(rng, recipe, n, household[int(rng.integers(len(household)))])
         if parts is None or not graspable(parts, recipe.width):

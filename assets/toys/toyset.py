@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -44,7 +45,11 @@ class ToySet:
     def __iter__(self) -> Iterator[Toy]:
         return iter(self.toys)
 
-    def __getitem__(self, i: int) -> Toy:
+    @overload
+    def __getitem__(self, i: int) -> Toy: ...
+    @overload
+    def __getitem__(self, i: slice) -> tuple[Toy, ...]: ...
+    def __getitem__(self, i: int | slice) -> Toy | tuple[Toy, ...]:
         return self.toys[i]
 
     @classmethod
