@@ -71,7 +71,7 @@ VERBS = (
         "eval.evaluate:EvalConfig",
         "eval.evaluate:run",
         "tries a policy on objects and counts what it lifts",
-        "cezanne eval policy=runs/detpool objects=household",
+        "cezanne eval checkpoint=runs/detpool suite=household",
     ),
     Verb(
         "view",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import enum
 import inspect
 import textwrap
+from types import NoneType
 from typing import get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
@@ -55,6 +57,8 @@ def _meaning(schema: type, path: list[str]) -> str:
     if rest and (inner := _dataclass(get_type_hints(schema).get(name))):
         return _meaning(inner, rest)
     said = docstrings(schema).get(name, "")
+    if kind := _member(get_type_hints(schema).get(name), enum.Enum):
+        said = f"{said} One of {', '.join(plain(choice) for choice in kind)}.".strip()
     return f"required: {said}" if _required(schema, name) else said
 
 
@@ -63,10 +67,13 @@ def _required(schema: type, name: str) -> bool:
 
 
 def _dataclass(hint: object) -> type | None:
-    for kind in (hint, *get_args(hint)):
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-            return kind
-    return None
+    kind = _member(hint, object)
+    return kind if kind is not None and dataclasses.is_dataclass(kind) else None
+
+
+def _member[T](hint: object, base: type[T]) -> type[T] | None:
+    """The class in an annotation such as `X | None`, where it derives from `base`."""
+    return next((kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and kind is not NoneType and issubclass(kind, base)), None)
 
 
 def _table(rows: list[tuple[str, str]]) -> str:

@@ -39,7 +39,7 @@ if [ ! -x .venv/bin/uv ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 fi
 .venv/bin/uv pip install --quiet --python .venv/bin/python --override overrides.txt --constraints constraints.txt \
-    --build-constraints constraints.txt --editable '.[dev]'
+    --build-constraints constraints.txt --reinstall-package cezanne --editable '.[dev]'
 
 # opencv-python and opencv-python-headless both bring cv2/, and whichever comes last wins: the headless one needs no system libraries.
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --constraints constraints.txt --reinstall-package opencv-python-headless \
