@@ -73,7 +73,8 @@ def _dataclass(hint: object) -> type | None:
 
 def _member[T](hint: object, base: type[T]) -> type[T] | None:
     """The class in an annotation such as `X | None`, where it derives from `base`."""
-    return next((kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and kind is not NoneType and issubclass(kind, base)), None)
+    kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and kind is not NoneType]
+    return next((kind for kind in kinds if issubclass(kind, base)), None)
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
