@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -19,7 +18,7 @@ from eval.errors import EvalError
 from eval.fingerprint import checkpoint_digest, digest, fingerprint
 from eval.kept import Kept
 from eval.outcome import Outcome
-from eval.results import Report
+from eval.results import Report, read_json
 from eval.sources import SUITES, open_suite
 from eval.suite import CELLS, Suite
 from eval.trial import Rules
@@ -83,8 +82,7 @@ def run(cfg: EvalConfig) -> dict[str, Any]:
 
     if not cfg.checkpoint:
         raise EvalError("checkpoint=FOLDER is needed: the policy to try")
-    path, out = Path(cfg.checkpoint), Path(cfg.out)
-    contract_of(path)
+    path, out = open_checkpoint(Path(cfg.checkpoint)), Path(cfg.out)
     suite = open_suite(cfg.objects or cfg.suite, trials=cfg.trials, seed=cfg.seed, limit=cfg.limit or None, checkpoint=path)
     report = evaluate(path, suite, cfg.rules(), workers=cfg.workers or None, out=out)
     summary = report.summary()
@@ -158,7 +156,7 @@ def make_bench(
     """What the workers need, and a short name for the policy that changes when the policy does."""
     if callable(policy):
         return Bench(policy, robot or Simulation(), rules, suite.name), digest([getattr(policy, "__qualname__", ""), policy])
-    path = Path(policy)
+    path = open_checkpoint(Path(policy))
     return Bench(Checkpoint(path), robot or simulation_for(contract_of(path), suite.objects[0]), rules, suite.name), checkpoint_digest(path)
 
 
@@ -167,12 +165,16 @@ def parts_folder(out: Path, report: Report) -> Path:
     return out / "parts" / digest(dict(report.fingerprint))
 
 
+def open_checkpoint(path: Path) -> Path:
+    """The checkpoint folder itself, or the newest of a run folder. Raises PolicyError where there is none."""
+    from policies.checkpoint import find_checkpoint  # imports torch
+
+    return find_checkpoint(path)
+
+
 def contract_of(checkpoint: Path) -> Contract:
-    """What a checkpoint was trained for. Raises EvalError or PolicyError where it is not one."""
-    try:
-        return Contract.from_json(json.loads((checkpoint / "contract.json").read_text()))
-    except (OSError, ValueError) as error:
-        raise EvalError(f"{checkpoint} is no checkpoint folder: contract.json: {error}") from error
+    """What a checkpoint was trained for. Raises PolicyError where it does not say."""
+    return Contract.from_json(read_json(checkpoint / "contract.json"))
 
 
 def simulation_for(contract: Contract, item: Graspable) -> Simulation:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from episodes.picture import draw_mask, filmstrip, write_video
 from tqdm import tqdm
 
 from assets.graspable import Graspable
+from episodes.picture import filmstrip, write_video
 from eval.bench import Job
 from eval.evaluate import make_bench, parts_folder, worker_count
 from eval.film import Film
@@ -85,10 +85,10 @@ def save(folder: Path, film: Film) -> Clip:
     """Writes the video and the strip of a film, the object outlined."""
     clip = clip_of(folder, film.outcome)
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [draw_mask(frame, mask) for frame, mask in zip(film.frames, film.masks, strict=True)]
-    moments = np.linspace(0, len(drawn) - 1, _PICTURES).round().astype(int)
-    write_jpeg(clip.strip, filmstrip([drawn[k] for k in moments]))
+    moments = np.linspace(0, len(film.frames) - 1, _PICTURES).round().astype(int)
+    labels = [f"{k / film.fps:.1f} s" for k in moments]
+    write_jpeg(clip.strip, filmstrip(film.frames[moments], film.masks[moments], labels))
     part = clip.video.with_name(f".{clip.video.name}")
-    write_video(part, np.stack(drawn), fps=film.fps)
+    write_video(part, film.frames, film.fps)
     part.replace(clip.video)
     return clip

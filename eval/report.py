@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -90,7 +91,7 @@ def write_report(path: Path, page: Page) -> Path:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"percent": _percent, "minutes": _minutes, "data": _data}
+    environment.filters |= {"plain": plain, "percent": _percent, "minutes": _minutes, "data": _data}
     html = environment.get_template("report.html.j2").render(
         page=page,
         sections=[_section(section) for section in page.sections],
@@ -113,7 +114,7 @@ def _section(section: Section) -> dict[str, Any]:
         picture = None if section.pictures is None else section.pictures / f"{name}.jpg"
         tiles.append(
             {
-                "name": name.replace("_", " "),
+                "name": plain(name),
                 "k": k,
                 "n": n,
                 "hue": round(120 * k / n) if n else None,
@@ -154,6 +155,12 @@ def _prints(page: Page) -> list[tuple[str, list[str]]]:
         same = len(set(values.values())) == 1
         rows.append((key, list(values.values())[:1] if same else [f"{suite}: {value}" for suite, value in values.items()]))
     return [*rows, *((key, [value]) for key, value in page.facts.items())]
+
+
+def plain(name: str) -> str:
+    """The name of an object for people: `toy-7-00012` is toy 12, `005_tomato_soup_can` tomato soup can."""
+    toy = re.fullmatch(r"toy-\d+-(\d+)", name)
+    return f"toy {int(toy[1])}" if toy else re.sub(r"^\d{3}(-\w)?_", "", name).replace("_", " ")
 
 
 def _percent(share: float) -> str:

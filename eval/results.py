@@ -81,6 +81,16 @@ class Report:
         write_json(folder / "summary.json", {**self.summary(), "fingerprint": dict(self.fingerprint)})
 
 
+def load_report(folder: Path) -> Report:
+    """What `Report.save` wrote. Raises EvalError where it is not whole."""
+    summary = read_json(folder / "summary.json") or {}
+    rows = load_rows(folder / "trials.parquet")
+    try:
+        return Report(summary["suite"], rows, summary["seconds"], summary["fingerprint"], summary["missing"])
+    except (TypeError, KeyError) as error:
+        raise EvalError(f"{folder}/summary.json does not describe an evaluation: {error}") from error
+
+
 def load_rows(path: Path) -> tuple[Outcome, ...]:
     """Rows of a `trials.parquet`. Raises EvalError for another kind of file."""
     try:

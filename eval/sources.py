@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from assets.objects import find_ycb, open_objects, suite_names
 from assets.toys import ToySet
 from eval.errors import EvalError
+from eval.results import read_json
 from eval.suite import Suite, make_suite
 
 SUITES = ("toys", "household", "ycb")
@@ -33,7 +34,10 @@ def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = Non
         ObjectError: the folder cannot be read.
     """
     if name == "toys":
-        if checkpoint is not None and UNSEEN + seed in training_seeds(checkpoint):
+        seen = set() if checkpoint is None else training_seeds(checkpoint)
+        if checkpoint is not None and not seen:
+            print(f"{checkpoint} does not say which toys it was trained on: whether these are unseen is not checked", file=sys.stderr)
+        if UNSEEN + seed in seen:
             raise EvalError(f"{checkpoint} was trained on the toys of seed {UNSEEN + seed}, so they are not unseen; choose another seed")
         return make_suite(name, ToySet.sample(UNSEEN + seed, limit or TOYS).toys, trials=trials, seed=seed)
     if name == "household":
@@ -49,16 +53,19 @@ def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = Non
 
 
 def training_seeds(checkpoint: Path) -> set[int]:
-    """Seeds of the toys that a checkpoint says it was trained on. Raises EvalError where it says nothing."""
-    try:
-        prints = json.loads((checkpoint / "fingerprint.json").read_text())
-    except (OSError, ValueError) as error:
-        raise EvalError(f"{checkpoint}/fingerprint.json cannot be read, so nobody knows which toys the policy has seen: {error}") from error
-    return _seeds(prints)
+    """Seeds of the toys that a policy was trained on: by its fingerprint, and by its dataset if it is still there. Empty: neither says."""
+    prints = read_json(checkpoint / "fingerprint.json")
+    if not isinstance(prints, dict):
+        raise EvalError(f"{checkpoint}/fingerprint.json cannot be read, so nobody knows which toys the policy has seen")
+    trained = prints.get("train")
+    folder = trained.get("data") if isinstance(trained, dict) else None
+    dataset = read_json(Path(folder) / "dataset.json") if isinstance(folder, str) else None
+    own = {key: value for key, value in prints.items() if key != "train"}  # the seed of the weights is none of toys
+    return _seeds(own) | _seeds(dataset)
 
 
 def _seeds(value: Any) -> set[int]:
     if not isinstance(value, dict):
         return set()
-    own = {item for key, item in value.items() if key in ("seed", "toy_seed", "toys_seed") and isinstance(item, int)}
+    own = {item for key, item in value.items() if key in ("seed", "toys_seed") and isinstance(item, int)}
     return own.union(*(_seeds(item) for item in value.values()))

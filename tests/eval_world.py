@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from assets.graspable import Graspable
 from hardware.api import Action, ActionChunk, Observation
 from sim.errors import PlacementError
 
@@ -18,7 +20,7 @@ class Thing:
     name: str
     upright: bool = True
 
-    def spec(self):
+    def spec(self) -> Any:
         raise NotImplementedError
 
 
@@ -30,7 +32,7 @@ def things(n: int) -> tuple[Thing, ...]:
 class Lift:
     """A robot whose first joint is a height [m]; closed below 5 mm it holds the object. `script` bends the rules by object name."""
 
-    item: Thing
+    item: Graspable
     dt: float = 0.05
     height: float = 0.3
     z: float = 0.02

@@ -11,6 +11,7 @@ from eval.outcome import Reason
 from eval.results import load_rows
 from eval.suite import make_suite
 from eval.trial import Rules
+from policies.errors import PolicyError
 
 RULES = Rules(execute=4)
 
@@ -101,5 +102,5 @@ def test_impossible_settings_are_refused(wrong):
 
 
 def test_a_folder_without_a_policy_is_named(tmp_path):
-    with pytest.raises(EvalError, match="no checkpoint folder"):
+    with pytest.raises(PolicyError, match=str(tmp_path)):
         evaluate(tmp_path, suite(), RULES)

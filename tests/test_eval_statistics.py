@@ -44,6 +44,7 @@ def test_paired_difference_turns_its_sign():
     a, b = rows(rng.random((12, 4)) < 0.7), rows(rng.random((12, 4)) < 0.4)
     one, two = paired(a, b), paired(b, a)
     assert one.difference == pytest.approx(-two.difference) == pytest.approx(one.first_rate - one.second_rate)
+    assert one.interval is not None
     assert one.interval.low < one.difference < one.interval.high
     assert one.p_value == two.p_value
 
@@ -71,7 +72,8 @@ def test_bootstrap_over_objects_covers_where_trials_of_an_object_resemble_each_o
     for _ in range(150):
         rate = rng.beta(0.8, 0.8, size=40)
         table = rows(rng.random((40, 8)) < rate[:, None])
-        over, wil = clustered(table), wilson(sum(r.success for r in table), 320)
+        over, wil = clustered(table), wilson(sum(r.success is True for r in table), 320)
+        assert over is not None
         covered += over.low <= 0.5 <= over.high
         naive += wil.low <= 0.5 <= wil.high
     assert 0.88 <= covered / 150 <= 0.99
