@@ -93,7 +93,7 @@ def run(cfg: ToysConfig) -> dict[str, Any]:
     seconds = time.monotonic() - start
     toys.save(cfg.out / "toys.json")
     if cfg.export is not Export.NONE:
-        export(toys, cfg.out, cfg.export)
+        export(toys.toys, cfg.out, cfg.export)
     summary = {"toys": len(toys), "seed": cfg.seed, "file": str(cfg.out / "toys.json"), "sampling_seconds": round(seconds, 3)}
     if cfg.pictures:
         contact_sheet(toys[: cfg.pictures]).save(cfg.out / "toys.png")

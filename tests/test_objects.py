@@ -10,6 +10,7 @@ import pytest
 
 from assets.graspable import CONTACT, VISUAL, Graspable
 from assets.objects import ObjectError, find_ycb, open_objects, suite_names
+from assets.objects.mesh import read_mesh
 from assets.objects.pack import bounds, extents, open_pack
 
 CUBE = "v -1 -1 -1\nv 1 -1 -1\nv 1 1 -1\nv -1 1 -1\nv -1 -1 1\nv 1 -1 1\nv 1 1 1\nv -1 1 1\n"
@@ -165,25 +166,35 @@ def test_selecting_names_what_there_is() -> None:
 
 
 def test_meshes_become_packs(tmp_path) -> None:
-    """A box, and files that are no objects: each refused with its reason, and from memory the second time."""
+    """A box, and a file that is no mesh: refused with its reason, and from memory the second time."""
     meshes = tmp_path / "meshes"
     meshes.mkdir()
     (meshes / "a box.obj").write_text(CUBE)
-    (meshes / "flat.obj").write_text("v 0 0 0\nv .1 0 0\nv 0 .1 0\nf 1 2 3\n")
-    (meshes / "nan.obj").write_text(CUBE.replace("v 0.02", "v nan", 1))
-    (meshes / "mm.obj").write_text(CUBE.replace("0.02", "20"))
     (meshes / "broken.glb").write_bytes(b"glTF\x02\0\0\0")
     for _ in range(2):
         found = open_objects(meshes, cache=tmp_path / "cache")
         assert found.names == ("a_box",)
-        keeps_the_contract(found[0])
-        reasons = dict(found.refused)
-        assert "flat" in reasons["flat.obj"]
-        assert "finite" in reasons["nan.obj"]
-        assert "metres" in reasons["mm.obj"]
-        assert "no mesh" in reasons["broken.glb"]
+        assert "no mesh" in dict(found.refused)["broken.glb"]
+    keeps_the_contract(found[0])
     model = found[0].spec().compile()
     assert model.body("object").mass[0] == pytest.approx(400 * 0.04**3, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no faces"),
+        ("v 0 0 0\nv .1 0 0\nv 0 .1 0\nf 1 2 3\n", "flat"),
+        ("v 0 0 0\nv 0 0 0\nv 0 0 0\nf 1 2 3\n", "no area"),
+        (CUBE.replace("v 0.02", "v nan", 1), "finite"),
+        (CUBE.replace("0.02", "20"), "metres"),
+        (CUBE.replace("0.02", "0.00002"), "metres"),
+    ],
+)
+def test_meshes_that_are_no_objects_are_refused(text: str, said: str, tmp_path) -> None:
+    (tmp_path / "x.obj").write_text(text)
+    with pytest.raises(ObjectError, match=said):
+        read_mesh(tmp_path / "x.obj")
 
 
 @pytest.mark.slow

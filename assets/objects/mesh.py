@@ -139,7 +139,9 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
     if faces > MOST_FACES:
         raise ObjectError(f"it holds {faces} faces; at most {MOST_FACES} are read: simplify it first")
     colour = _colour(pieces)
-    mesh = trimesh.util.concatenate([trimesh.Trimesh(g.vertices, g.faces, process=False) for g in pieces])
+    starts = np.cumsum([0, *(len(g.vertices) for g in pieces[:-1])])
+    stacked = np.concatenate([g.faces + start for g, start in zip(pieces, starts, strict=True)])
+    mesh = trimesh.Trimesh(np.concatenate([g.vertices for g in pieces]), stacked, process=False)
     if not np.isfinite(mesh.vertices).all():
         raise ObjectError("some of its vertices are not finite")
     mesh.merge_vertices()
@@ -204,8 +206,8 @@ def simplify(mesh: trimesh.Trimesh, faces: int = SHOWN_FACES) -> trimesh.Trimesh
 
     if len(mesh.faces) <= faces:
         return mesh
-    v, f = fast_simplification.simplify(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32), target_count=faces)
-    return trimesh.Trimesh(v, f)
+    fewer = fast_simplification.simplify(np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32), target_count=faces)
+    return trimesh.Trimesh(fewer[0], fewer[1])
 
 
 def _write(mesh: trimesh.Trimesh, hulls: list[trimesh.Trimesh], out: Path) -> None:

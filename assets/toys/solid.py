@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -85,4 +85,5 @@ def _placed(part: Part) -> manifold3d.Manifold:
         body = Manifold.cylinder(2 * half, radius, circular_segments=SEGMENTS, center=True)
         if part.shape == "ring":
             body -= Manifold.cylinder(4 * half, radius - part.size[2], circular_segments=SEGMENTS, center=True)
-    return body.transform(np.column_stack([part.rotation, part.pos]))
+    toy_from_part: Any = np.column_stack([part.rotation, part.pos])  # (3, 4)
+    return body.transform(toy_from_part)
