@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from zarr.codecs import ZstdCodec
 from episodes.episode import Episode
 from episodes.errors import StoreError
 from episodes.info import FORMAT, DatasetInfo
+from episodes.zstd import unpacked_size
 
 _LEVEL = 3  # of zstd: 20 ms and 1.2 MB for 540 rendered pictures of 128 px; lz4 takes 12 ms and 2.3 MB, shuffling only hurts
 _PICTURES, _ROWS = 32, 1024  # steps in a chunk of pictures, of vectors
@@ -44,6 +46,11 @@ class _Layout:
     @property
     def chunks(self) -> tuple[int, ...]:
         return (self.chunk, *self.shape[1:])
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Size of a chunk, unpacked; the last one is as large as the others."""
+        return math.prod(self.chunks) * np.dtype(self.dtype).itemsize
 
     @property
     def files(self) -> list[str]:
@@ -174,18 +181,22 @@ class Shard:
         wanted = {f"{name}/{file}" for name, layout in self._layout.items() for file in ("zarr.json", *layout.files)}
         wanted |= {f"{kind}/zarr.json" for kind in ("images", "masks") if self.info.cameras}
         try:
-            there = set(_files(self.folder)) - {"zarr.json"}
-            if there != wanted or set(self._files) != wanted:
-                missing, strange = sorted(wanted - there), sorted((there | set(self._files)) - wanted)
+            found = set(_files(self.folder)) - {"zarr.json"}
+            if found != wanted or set(self._files) != wanted:
+                missing, strange = sorted(wanted - found), sorted((found | set(self._files)) - wanted)
                 raise self._broken(f"{len(missing)} files missing, {len(strange)} strange: {', '.join((missing + strange)[:3])}")
             for path in sorted(wanted):
                 size, digest = self._files[path]
-                if (self.folder / path).stat().st_size != size:
-                    raise self._broken(f"{path} has {(self.folder / path).stat().st_size} bytes, {size} were written")
+                there = (self.folder / path).stat().st_size
+                if there != size:
+                    raise self._broken(f"{path} has {there} bytes, {size} were written")
                 if _sha256(self.folder / path) != digest:
                     raise self._broken(f"{path} is not what was written")
             for name, layout in self._layout.items():
                 _check_array(json.loads((self.folder / name / "zarr.json").read_text(encoding="utf-8")), layout)
+                for file in layout.files:
+                    if unpacked_size((self.folder / name / file).read_bytes()) != layout.chunk_bytes:
+                        raise self._broken(f"{name}/{file} is no chunk of {layout.chunk_bytes} bytes")
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._broken(str(error)) from error
         self._checked = True

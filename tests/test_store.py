@@ -1,5 +1,6 @@
 """Datasets: whole or not at all, exact, and honest about what is broken."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -12,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from episode_samples import make_episode, make_info, same
+from numcodecs.zstd import compress
 
 from episodes import DatasetWriter, StoreError, open_dataset
+from episodes.shard import _digest
 from episodes.writer import _owner
+from episodes.zstd import unpacked_size
 
 
 @pytest.fixture
@@ -169,6 +173,7 @@ def damage(path: Path, how: str) -> None:
         path.unlink()
 
 
+_CHUNK = 32 * 32 * 32 * 3  # bytes of a chunk of FILES[0]
 FILES = ["images/side/c/0/0/0/0", "masks/wrist/c/0/0/0", "qpos/c/0/0", "state/c/0/0", "images/side/zarr.json"]
 
 
@@ -199,16 +204,13 @@ def test_damage_after_opening_is_found_by_verify(writer):
     assert list(dataset.verify()) == ["a"]
 
 
-def forge(shard: Path, file: str, **changes) -> None:
-    """Changes an array's metadata and makes the checksums agree, as one with bad intentions would."""
-    from episodes.shard import _digest, _sha256
-
-    meta = shard / file
-    meta.write_text(json.dumps(json.loads(meta.read_text()) | changes))
+def forge(shard: Path, file: str, content: bytes) -> None:
+    """Replaces a file and makes the checksums agree, as one with bad intentions would."""
+    (shard / file).write_bytes(content)
     head = json.loads((shard / "zarr.json").read_text())
-    content = head["attributes"]["cezanne"]
-    content["files"][file] = [meta.stat().st_size, _sha256(meta)]
-    head["attributes"]["sha256"] = _digest(content)
+    ours = head["attributes"]["cezanne"]
+    ours["files"][file] = [len(content), hashlib.sha256(content).hexdigest()]
+    head["attributes"]["sha256"] = _digest(ours)
     (shard / "zarr.json").write_text(json.dumps(head))
 
 
@@ -227,15 +229,39 @@ def forge(shard: Path, file: str, **changes) -> None:
 )
 def test_arrays_that_we_do_not_write_are_not_read(writer, changes):
     writer.write("a", [make_episode(0)])
-    forge(writer.path / "shards/a.zarr", "images/side/zarr.json", **changes)
+    shard, file = writer.path / "shards/a.zarr", "images/side/zarr.json"
+    forge(shard, file, json.dumps(json.loads((shard / file).read_text()) | changes).encode())
     with pytest.raises(StoreError, match="shard 'a' is broken"):
         open_dataset(writer.path)[0]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        compress(bytes(10**6), 3),  # larger than a chunk
+        compress(bytes(_CHUNK), 3) * 2,  # two frames
+        compress(bytes(_CHUNK), 3)[:-1],
+        b"\x28\xb5\x2f\xfd\x00\x58\x01\x00\x00",  # does not say its size
+        bytes(100),
+        b"",
+    ],
+)
+def test_chunks_of_another_size_are_not_unpacked(writer, content):
+    writer.write("a", [make_episode(0)])
+    forge(writer.path / "shards/a.zarr", FILES[0], content)
+    with pytest.raises(StoreError, match="shard 'a' is broken"):
+        open_dataset(writer.path)[0]
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 65_791, 65_792, 3_000_000])
+@pytest.mark.parametrize("noise", [False, True])
+def test_unpacked_size_is_zstds(size, noise):
+    data = np.random.default_rng(0).bytes(size) if noise else bytes(size)
+    assert unpacked_size(compress(data, 3)) == size
+
+
 @pytest.mark.parametrize("steps", [10**12, 10**6, -1, True, "7", 1.0, 0])
 def test_a_shard_that_claims_other_sizes(writer, steps):
-    from episodes.shard import _digest
-
     writer.write("a", [make_episode(0)])
     file = writer.path / "shards/a.zarr/zarr.json"
     head = json.loads(file.read_text())
