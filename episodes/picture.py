@@ -16,7 +16,7 @@ from episodes.errors import EpisodeError
 
 OUTLINE = (0, 235, 255)
 """Of masks, RGB: a colour that neither toys nor the table have."""
-INK, PAPER = (40, 40, 40), (255, 255, 255)
+INK, PAPER, RIM = (40, 40, 40), (255, 255, 255), (0, 0, 0)
 
 
 def enlarge(image: np.ndarray, height: int) -> np.ndarray:
@@ -27,20 +27,18 @@ def enlarge(image: np.ndarray, height: int) -> np.ndarray:
 
 
 def draw_mask(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = OUTLINE) -> np.ndarray:
-    """The picture with a mask outlined, (H, W, 3) u8. The mask (h, w) may be smaller than the picture: its outline is smoothed."""
+    """The picture with a line around a mask, (H, W, 3) u8. The mask (h, w) may be smaller than the picture: it is smoothed."""
     height, width = image.shape[:2]
     soft = cv2.resize(np.ascontiguousarray(mask, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     if mask.shape != (height, width):
         soft = cv2.GaussianBlur(soft, (0, 0), 0.4 * height / mask.shape[0])
-    shape = (np.pad(soft, 1) > 0.5).astype(np.uint8)  # padded: at the border of the picture the outline stays inside
-    outlines, _ = cv2.findContours(shape, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    outlines = [np.clip(line - 1, 0, (width - 1, height - 1)) for line in outlines]
-    thick = 1 if height < 160 else max(2, height // 250)
-    drawn = np.ascontiguousarray(image).copy()
-    if height > 256:  # dark below, to be seen on any colour
-        cv2.polylines(drawn, outlines, True, (0, 0, 0), thick + 2, cv2.LINE_AA)
-    cv2.polylines(drawn, outlines, True, colour, thick, cv2.LINE_AA)
-    return drawn
+    away = np.asarray(cv2.distanceTransform((soft <= 0.5).astype(np.uint8), cv2.DIST_L2, 5))  # from the mask [px]
+    line = max(1.6, height / 170)
+    drawn = image.astype(np.float32)
+    for paint, reach in ((RIM, line + 1), (colour, line)) if height > 256 else ((colour, line),):
+        cover = np.where(away > 0, np.clip(reach + 1 - away, 0, 1), 0)[..., None]  # nothing of the object is covered
+        drawn += cover * (np.array(paint, np.float32) - drawn)
+    return drawn.round().astype(np.uint8)
 
 
 def filmstrip(
