@@ -197,6 +197,15 @@ def test_meshes_that_are_no_objects_are_refused(text: str, said: str, tmp_path) 
         read_mesh(tmp_path / "x.obj")
 
 
+def test_meshes_keep_their_colour(tmp_path) -> None:
+    import trimesh
+
+    ball = trimesh.creation.icosphere(radius=0.03)
+    ball.visual.face_colors = [20, 150, 220, 255]  # type: ignore[union-attr]
+    ball.export(tmp_path / "ball.glb")
+    assert read_mesh(tmp_path / "ball.glb").metadata["rgba"] == pytest.approx((20 / 255, 150 / 255, 220 / 255, 1), abs=0.01)
+
+
 @pytest.mark.slow
 def test_what_is_hollow_stays_hollow(tmp_path) -> None:
     import trimesh

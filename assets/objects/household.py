@@ -43,8 +43,7 @@ class Household:
         if texture.type == mujoco.mjtTexture.mjTEXTURE_2D:
             spec.add_texture(name="object/texture", type=texture.type, file=str((path.parent / texture.file).resolve()))
             shown.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "object/texture"
-            if self.name != "lemon":  # its peel repeats 60 times: a picture of seams
-                shown.texrepeat, shown.texuniform = material.texrepeat, material.texuniform
+            shown.texrepeat, shown.texuniform = material.texrepeat, material.texuniform
         else:  # the bottle is glass with an environment map
             shown.rgba = [0.35, 0.6, 0.5, 1.0]
         body = spec.worldbody.add_body(name="object")

@@ -36,7 +36,7 @@ CONVEX = 0.97
 """A mesh that fills this share of its hull is touched as its hull."""
 DEADLINE, MEMORY = 300.0, 6 << 30
 """What a child process may take [s], [bytes]."""
-_RECIPE = "1"  # part of the cache's key: other settings make other packs
+_RECIPE = "2"  # part of the cache's key: other settings make other packs
 _REFUSED = 3
 """Exit code of a child that does not take the file."""
 _NEUTRAL = (0.72, 0.66, 0.56, 1.0)
@@ -258,8 +258,10 @@ def _colour(pieces: list[trimesh.Trimesh]) -> tuple[float, float, float, float]:
             image = getattr(visual.material, "baseColorTexture", None) or getattr(visual.material, "image", None)
             rgb = np.asarray(image.convert("RGB").resize((8, 8))).reshape(-1, 3).mean(0) if image else visual.material.main_color[:3]
         else:
-            rgb = visual.to_color().vertex_colors[:, :3].mean(0) if visual.kind == "vertex" else visual.face_colors[:, :3].mean(0)
+            rgb = visual.vertex_colors[:, :3].mean(0)
     except Exception:  # a broken material is no reason to refuse a shape
+        return _NEUTRAL
+    if np.ptp([*rgb, 102.0]) < 1:  # the reader's stand-in for a material that is not there
         return _NEUTRAL
     r, g, b = (float(v) / 255 for v in np.asarray(rgb, float))
     return r, g, b, 1.0
