@@ -1,8 +1,11 @@
 """Encoder and pooling, policy network, training, checkpoint."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from policies.errors import PolicyError
+
+if TYPE_CHECKING:
+    from policies.model_policy import load_policy
 
 __all__ = ["PolicyError", "load_policy"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ class Layout:
 
 
 def make_layout(lengths: Tensor, extra: int = 0, groups: int = 4) -> Layout:
-    """A layout of pictures with `lengths` (S,) tokens, packed, followed by `extra` tokens a picture (all first ones, then all second ones ...).
+    """A layout of pictures with `lengths` (S,) tokens, packed, followed by `extra` tokens of each (all first ones, all second ones ...).
 
     Pictures are sorted by length and padded in groups, since attention over padding is wasted.
     """
@@ -55,11 +56,12 @@ def make_layout(lengths: Tensor, extra: int = 0, groups: int = 4) -> Layout:
     first_row = torch.empty_like(lengths)
     made, row, count = [], 0, 1 if by_length[0] == by_length[-1] else min(groups, s)
     edges = [s * i // count for i in range(count + 1)]
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         longest = max(by_length[b - 1], 1)
         members = order[a:b]
         first_row[members] = row + longest * torch.arange(b - a, device=device)
-        keys = torch.arange(longest, device=device) < total[members].clamp(min=1)[:, None]  # an empty picture attends to padding: softmax of nothing is NaN
+        # an empty picture attends to padding, since the softmax of nothing is NaN
+        keys = torch.arange(longest, device=device) < total[members].clamp(min=1)[:, None]
         made.append(Group(row, b - a, longest, None if by_length[a] == longest else keys[:, None, None]))
         row += longest * (b - a)
     return Layout(total, picture, first_row[picture] + within, row, tuple(made))
@@ -102,6 +104,14 @@ def unpad(x: Tensor, layout: Layout) -> Tensor:
     return _Unpad.apply(x, layout.slot)  # pyright: ignore[reportReturnType]
 
 
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """On the CPU always float32, since attention over bfloat16 is several times slower there (its gradient most of all)."""
+    if q.device.type == "cpu":
+        with torch.autocast("cpu", enabled=False):
+            return functional.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
 class PackedAttention(nn.Module):
     """Multi-head self-attention within each picture."""
 
@@ -118,7 +128,7 @@ class PackedAttention(nn.Module):
         for g in layout.groups:
             rows = padded[g.start : g.start + g.pictures * g.longest]
             q, k, v = rows.view(g.pictures, g.longest, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)  # (S, H, L, D/H) each
-            o = functional.scaled_dot_product_attention(q, k, v, attn_mask=g.mask)  # (S, H, L, D/H)
+            o = _attend(q, k, v, g.mask)  # (S, H, L, D/H)
             outs.append(o.transpose(1, 2).reshape(g.pictures * g.longest, dim))
         return self.out(unpad(torch.cat(outs), layout))  # (N, D)
 
@@ -126,5 +136,5 @@ class PackedAttention(nn.Module):
         """The reference: all tokens (S, L, D) under an attention mask (S, 1, L, L)."""
         s, n, dim = x.shape
         q, k, v = self.qkv(x).view(s, n, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)  # (S, H, L, D/H) each
-        o = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        o = _attend(q, k, v, mask)
         return self.out(o.transpose(1, 2).reshape(s, n, dim))

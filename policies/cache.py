@@ -23,6 +23,21 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What is kept of a dataset."""
+
+    patch: int
+    """Side of a patch [px]."""
+    keep: Keep
+    stride: int
+    """Every n-th step is a frame."""
+    holdout: float
+    """Share of toys for validation."""
+    seed: int
+    """Of the choice of those toys."""
+
+
+@dataclass(frozen=True)
 class Cache:
     """Pictures are ordered by frame, then camera; P of them hold N patches of side p [px]."""
 
@@ -39,9 +54,9 @@ class Cache:
     fingerprint: str
 
 
-def fingerprint(dataset: Dataset, patch: int, keep: Keep, stride: int, holdout: float, seed: int) -> str:
+def fingerprint(dataset: Dataset, kept: Kept) -> str:
     """Changes with the data and with what is kept of it."""
-    settings = [VERSION, dataset.info.to_json(), patch, keep.value, stride, holdout, seed]
+    settings = [VERSION, dataset.info.to_json(), kept.patch, kept.keep.value, kept.stride, kept.holdout, kept.seed]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(np.asarray(dataset.lengths, np.int64).tobytes())
     for i in range(len(dataset)):
@@ -49,25 +64,15 @@ def fingerprint(dataset: Dataset, patch: int, keep: Keep, stride: int, holdout: 
     return digest.hexdigest()[:16]
 
 
-def open_cache(
-    folder: Path,
-    dataset: Dataset,
-    *,
-    patch: int,
-    keep: Keep,
-    stride: int,
-    holdout: float,
-    seed: int,
-    watch: Callable[[int], None] = lambda episodes: None,
-) -> Cache:
-    """The cache of a dataset under `folder`, made if it is not there. Raises PolicyError."""
-    name = fingerprint(dataset, patch, keep, stride, holdout, seed)
+def open_cache(folder: Path, dataset: Dataset, kept: Kept, watch: Callable[[int], object] = lambda more: None) -> Cache:
+    """The cache of a dataset under `folder`, made if it is not there; `watch` hears of each episode. Raises PolicyError."""
+    name = fingerprint(dataset, kept)
     path = folder / f"cache-{name}"
     if not path.exists():
         temporary = folder / f".cache-{name}.{os.getpid()}"
         temporary.mkdir(parents=True, exist_ok=True)
         try:
-            _write(temporary, dataset, read_table(dataset, stride, holdout, seed), patch, keep, stride, watch)
+            _write(temporary, dataset, read_table(dataset, kept.stride, kept.holdout, kept.seed), kept, watch)
             os.rename(temporary, path)
         except OSError as error:
             if not path.exists():  # another process may have been quicker
@@ -77,7 +82,7 @@ def open_cache(
     for old in folder.glob("cache-*"):
         if old != path:
             shutil.rmtree(old, ignore_errors=True)
-    return _open(path, len(dataset.info.cameras), patch, name)
+    return _open(path, len(dataset.info.cameras), kept.patch, name)
 
 
 def _open(path: Path, cameras: int, patch: int, name: str) -> Cache:
@@ -98,28 +103,28 @@ def _map(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     return np.memmap(path, dtype, "r", shape=shape) if shape[0] else np.empty(shape, dtype)
 
 
-def _write(path: Path, dataset: Dataset, table: Table, patch: int, keep: Keep, stride: int, watch: Callable[[int], None]) -> None:
+def _write(path: Path, dataset: Dataset, table: Table, kept: Kept, watch: Callable[[int], object]) -> None:
     table.save(path / "table.npz")
     names = tuple(dataset.info.cameras)
     counts = []
     with open(path / "pixels.bin", "wb") as pixels, open(path / "mask.bin", "wb") as mask, open(path / "index.bin", "wb") as index:
         for i, episode in enumerate(dataset):
-            frames = frames_of(len(episode.qpos), i, stride)
+            frames = frames_of(len(episode.qpos), i, kept.stride)
             images = np.stack([episode.images[c][frames] for c in names], 1)  # (F, V, H, W, 3)
             masks = np.stack([episode.masks[c][frames] for c in names], 1)  # (F, V, H, W)
-            counts.append(_append(images, masks, patch, keep, pixels, mask, index))
-            watch(i + 1)
+            counts.append(_append(images, masks, kept, pixels, mask, index))
+            watch(1)
     np.save(path / "offsets.npy", np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64))
 
 
-def _append(images: np.ndarray, masks: np.ndarray, patch: int, keep: Keep, pixels: BinaryIO, mask: BinaryIO, index: BinaryIO) -> np.ndarray:
+def _append(images: np.ndarray, masks: np.ndarray, kept: Kept, pixels: BinaryIO, mask: BinaryIO, index: BinaryIO) -> np.ndarray:
     """Writes the kept patches of (F, V, H, W, 3) pictures; returns how many of each picture, (F * V,)."""
     height, width = images.shape[2:4]
-    if height % patch or width % patch:
-        raise PolicyError(f"patch={patch} does not divide the dataset's pictures of {height}x{width} px")
+    if height % kept.patch or width % kept.patch:
+        raise PolicyError(f"patch={kept.patch} does not divide the dataset's pictures of {height}x{width} px")
     flat = torch.from_numpy(images).flatten(0, 1).permute(0, 3, 1, 2)  # (S, 3, H, W)
-    kept = cut(flat, torch.from_numpy(masks).flatten(0, 1), torch.arange(len(flat)), patch, keep)
-    pixels.write(kept.pixels.contiguous().numpy().tobytes())
-    mask.write(np.packbits(kept.mask.numpy(), axis=1).tobytes())
-    index.write(kept.index.numpy().astype(np.uint16).tobytes())
-    return kept.lengths.numpy()
+    patches = cut(flat, torch.from_numpy(masks).flatten(0, 1), torch.arange(len(flat)), kept.patch, kept.keep)
+    pixels.write(patches.pixels.contiguous().numpy().tobytes())
+    mask.write(np.packbits(patches.mask.numpy(), axis=1).tobytes())
+    index.write(patches.index.numpy().astype(np.uint16).tobytes())
+    return patches.lengths.numpy()

@@ -39,6 +39,15 @@ class Actions(Enum):
     """Joint targets minus the present joint positions."""
 
 
+class Precision(Enum):
+    """Of the encoder's matrix products in training; everything else, and acting, is float32."""
+
+    auto = "auto"
+    """bfloat16 where the device multiplies it faster: GPUs, and CPUs with AVX512-BF16."""
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 def require(ok: bool, message: str) -> None:
     """Raises PolicyError with `message` unless `ok`."""
     if not ok:
@@ -50,6 +59,13 @@ def require_positive(config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         require(value > 0, f"{name}={value} must be above 0")
+
+
+def require_not_negative(config: object, *names: str) -> None:
+    """Raises PolicyError where a named field is below zero."""
+    for name in names:
+        value = getattr(config, name)
+        require(value >= 0, f"{name}={value} must be at least 0")
 
 
 def require_range(config: object, low: float, high: float, *names: str) -> None:
@@ -80,7 +96,7 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "patch", "dim", "layers", "heads")
-        require(self.cap >= 0, f"cap={self.cap} must be at least 0 (0: use every object patch)")
+        require_not_negative(self, "cap")
         require(self.dim % 4 == 0, f"dim={self.dim} must be a multiple of 4 (sine and cosine of rows and columns)")
         require(self.dim % self.heads == 0, f"dim={self.dim} must be a multiple of heads={self.heads}")
 
@@ -166,13 +182,15 @@ class TrainConfig:
     """Threads of the CPU; 0 for all."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    precision: Precision = Precision.auto
+    """Of the encoder's matrix products in training."""
     progress: bool = True
     """Show a progress bar on stderr."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "batch", "lr", "clip", "frame_stride", "validate_every", "log_every")
-        for name in ("seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "checkpoint_steps", "checkpoint_seconds", "threads"):
-            require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must be at least 0")
+        require_not_negative(self, "seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "threads")
+        require_not_negative(self, "checkpoint_steps", "checkpoint_seconds")
         require_range(self, 0.0, 1.0, "before_closing")
         require_range(self, 0.0, 0.5, "holdout")
         require(0 <= self.ema < 1, f"ema={self.ema} must be at least 0 and below 1")

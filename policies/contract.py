@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from episodes.info import DatasetInfo
 from hardware.api import Observation
@@ -59,12 +58,13 @@ class Contract:
 
     def check_observation(self, observation: Observation) -> None:
         """Raises PolicyError unless the observation holds what the policy was trained with."""
-        for camera in self.cameras:
-            for kind, pictures, shape in (("picture", observation.images, (*self.size, 3)), ("mask", observation.masks, self.size)):
+        for kind, pictures, shape in (("picture", observation.images, (*self.size, 3)), ("mask", observation.masks, self.size)):
+            for camera in self.cameras:
                 if camera not in pictures:
-                    raise PolicyError(f"the observation has no {kind} of camera {camera!r}; it has {', '.join(map(repr, pictures)) or 'none'}")
-                if pictures[camera].shape != shape:
-                    raise PolicyError(f"the {kind} of camera {camera!r} has shape {pictures[camera].shape}, the policy was trained with {shape}")
+                    there = ", ".join(map(repr, pictures)) or "none"
+                    raise PolicyError(f"the observation has no {kind} of camera {camera!r}; it has {there}")
+                if (given := pictures[camera].shape) != shape:
+                    raise PolicyError(f"the {kind} of camera {camera!r} has shape {given}, the policy was trained with {shape}")
         for name, value, n in (("qpos", observation.qpos, len(self.joints)), ("gripper", observation.gripper, self.gripper)):
             if value.shape != (n,):
                 raise PolicyError(f"the observation's {name} has shape {value.shape}, the policy was trained with {(n,)}")
@@ -78,8 +78,9 @@ class Contract:
         """Raises PolicyError."""
         if not isinstance(data, Mapping):
             raise PolicyError("contract.json holds no table")
-        if data.get("control") != CONTROL or data.get("units") != UNITS:
-            raise PolicyError(f"contract.json: control {data.get('control')!r} and units {data.get('units')!r} are not {CONTROL!r} and {UNITS!r}")
+        for name, ours in (("control", CONTROL), ("units", UNITS)):
+            if data.get(name) != ours:
+                raise PolicyError(f"contract.json: {name} {data.get(name)!r} is not {ours!r}")
         try:
             cameras, joints = tuple(map(str, data["cameras"])), tuple(map(str, data["joints"]))
             height, width = (int(x) for x in data["size"])

@@ -17,7 +17,7 @@ from policies.patches import Keep, Patches, cut, thin
 from policies.pooling import PoolingModule
 from policies.vit import Block, sincos
 
-POOLINGS: dict[Pooling, type[nn.Module]] = {
+POOLINGS: dict[Pooling, type[DetPool | MeanPool | ClsPool | AttentionPool]] = {
     Pooling.det: DetPool,
     Pooling.mean: MeanPool,
     Pooling.cls: ClsPool,
@@ -27,7 +27,7 @@ POOLINGS: dict[Pooling, type[nn.Module]] = {
 
 def kept_by(pooling: Pooling) -> Keep:
     """The patches that a pooling looks at."""
-    return POOLINGS[pooling].keep  # pyright: ignore[reportReturnType]
+    return POOLINGS[pooling].keep
 
 
 class Encoder(nn.Module):
@@ -53,7 +53,7 @@ class Encoder(nn.Module):
         self.camera = nn.Parameter(0.1 * torch.randn(cameras, config.dim))
         self.blocks = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
-        self.pooling: PoolingModule = POOLINGS[config.pooling](config.dim, config.heads, cameras)  # pyright: ignore[reportAttributeAccessIssue]
+        self.pooling: PoolingModule = POOLINGS[config.pooling](config.dim, config.heads, cameras)
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
         """Pictures (B, V, 3, H, W) u8 and masks (B, V, H, W) bool to (B, V, D)."""

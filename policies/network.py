@@ -37,6 +37,22 @@ class Batch:
     jitter: Jitter | None = None
 
 
+class _Normaliser(nn.Module):
+    """The numbers of `Stats` as tensors that move with the network; saved as stats.json, not among the weights."""
+
+    proprio_mean: Tensor
+    proprio_std: Tensor
+    action_mean: Tensor
+    action_std: Tensor
+    grasp_mean: Tensor
+    grasp_std: Tensor
+
+    def __init__(self, stats: Stats) -> None:
+        super().__init__()
+        for name, value in vars(stats).items():
+            self.register_buffer(name, torch.from_numpy(value), persistent=False)
+
+
 class ResidualBlock(nn.Module):
     """Normalise, widen, narrow, add."""
 
@@ -72,33 +88,33 @@ class PolicyNetwork(nn.Module):
         self.trunk = nn.Sequential(*(ResidualBlock(width) for _ in range(config.blocks)), nn.LayerNorm(width))
         self.head = nn.Linear(width, config.chunk * self.width)
         self.grasp = nn.Linear(width, GRASP)
-        for name, value in vars(stats).items():
-            self.register_buffer(name, torch.from_numpy(value), persistent=False)  # saved as stats.json
+        self.stats = _Normaliser(stats)
 
     def forward(self, views: Tensor, proprio: Tensor) -> tuple[Tensor, Tensor]:
         """Views (B, C, V, D) and raw proprioception (B, C, A) to normalised actions (B, K, A) and grasp (B, 5)."""
         b, c = proprio.shape[:2]
-        seen = torch.cat([views.reshape(b, c, -1), (proprio - self.proprio_mean) / self.proprio_std], -1)  # (B, C, V * D + A)
+        seen = torch.cat([views.reshape(b, c, -1), (proprio - self.stats.proprio_mean) / self.stats.proprio_std], -1)  # (B, C, V * D + A)
         x = self.token(seen) + self.moment  # (B, C, W)
         for layer in self.history:
             x = layer(x)
         x = self.trunk(x[:, -1])  # (B, W)
         return self.head(x).view(b, self.config.chunk, self.width), self.grasp(x)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean absolute error of the normalised actions, and of the normalised grasp."""
+    def loss(self, batch: Batch, bfloat16: bool = False) -> tuple[Tensor, Tensor]:
+        """Mean absolute error of the normalised actions, and of the normalised grasp. bfloat16: for the encoder's matrix products."""
         b, c = batch.proprio.shape[:2]
-        views = self.encoder.encode(batch.patches, batch.jitter).view(b, c, -1, self.config.encoder.dim)
+        with torch.autocast(batch.proprio.device.type, torch.bfloat16, enabled=bfloat16):
+            views = self.encoder.encode(batch.patches, batch.jitter).view(b, c, -1, self.config.encoder.dim)
         actions, grasp = self(views, batch.proprio)
-        targets = (self._from_absolute(batch.targets, batch.proprio[:, -1]) - self.action_mean) / self.action_std
+        targets = (self._from_absolute(batch.targets, batch.proprio[:, -1]) - self.stats.action_mean) / self.stats.action_std
         weight = batch.weight[..., None].expand_as(targets)
-        loss = (weight * (actions.float() - targets).abs()).sum() / weight.sum().clamp(min=1)
-        wanted = torch.where(batch.grasp_known[:, None], (batch.grasp - self.grasp_mean) / self.grasp_std, grasp.detach().float())
-        return loss, functional.l1_loss(grasp.float(), wanted)
+        loss = (weight * (actions - targets).abs()).sum() / weight.sum().clamp(min=1)
+        wanted = torch.where(batch.grasp_known[:, None], (batch.grasp - self.stats.grasp_mean) / self.stats.grasp_std, grasp.detach())
+        return loss, functional.l1_loss(grasp, wanted)
 
     def act(self, views: Tensor, proprio: Tensor) -> Tensor:
         """Views (B, C, V, D) and raw proprioception (B, C, A) to absolute targets (B, K, A)."""
-        actions = self(views, proprio)[0].float() * self.action_std + self.action_mean
+        actions = self(views, proprio)[0] * self.stats.action_std + self.stats.action_mean
         if self.config.actions is Actions.absolute:
             return actions
         return torch.cat([actions[..., : self.joints] + proprio[:, -1, None, : self.joints], actions[..., self.joints :]], -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
@@ -41,16 +41,20 @@ class Patches:
     @property
     def picture(self) -> Tensor:
         """Picture of each patch, (N,) i64."""
-        return torch.repeat_interleave(torch.arange(len(self.lengths), device=self.lengths.device), self.lengths, output_size=len(self.index))
+        pictures = torch.arange(len(self.lengths), device=self.lengths.device)
+        return torch.repeat_interleave(pictures, self.lengths, output_size=len(self.index))
 
 
 def cut(images: Tensor, masks: Tensor, camera: Tensor, patch: int, keep: Keep) -> Patches:
     """Cuts pictures (S, 3, H, W) u8 with masks (S, H, W) bool of cameras (S,) into patches of side `patch` [px]."""
     s, _, height, width = images.shape
-    rows, columns = height // patch, width // patch
-    pixels = images.reshape(s, 3, rows, patch, columns, patch).permute(0, 2, 4, 1, 3, 5).reshape(s, rows * columns, 3, patch * patch)  # (S, G, 3, pp)
-    bits = masks.reshape(s, rows, patch, columns, patch).permute(0, 1, 3, 2, 4).reshape(s, rows * columns, patch * patch)  # (S, G, pp)
-    kept = bits.any(-1) if keep is Keep.OBJECT else torch.ones(s, rows * columns, dtype=torch.bool, device=images.device)  # (S, G)
+    rows, columns, area = height // patch, width // patch, patch * patch
+    pixels = images.reshape(s, 3, rows, patch, columns, patch).permute(0, 2, 4, 1, 3, 5)
+    pixels = pixels.reshape(s, rows * columns, 3, area)  # (S, G, 3, pp)
+    bits = masks.reshape(s, rows, patch, columns, patch).permute(0, 1, 3, 2, 4).reshape(s, rows * columns, area)  # (S, G, pp)
+    kept = bits.any(-1)  # (S, G)
+    if keep is Keep.ALL:
+        kept = torch.ones_like(kept)
     return Patches(pixels[kept], bits[kept], kept.nonzero()[:, 1], camera, kept.sum(1))
 
 
@@ -69,7 +73,7 @@ def thin(patches: Patches, cap: int, priority: Tensor | None = None) -> Patches:
     starts = torch.cumsum(patches.lengths, 0) - patches.lengths
     rank = torch.arange(len(order), device=order.device) - starts[picture]
     kept = torch.sort(order[rank < cap]).values
-    return replace(patches, pixels=patches.pixels[kept], mask=patches.mask[kept], index=patches.index[kept], lengths=patches.lengths.clamp(max=cap))
+    return Patches(patches.pixels[kept], patches.mask[kept], patches.index[kept], patches.camera, patches.lengths.clamp(max=cap))
 
 
 @lru_cache(maxsize=8)

@@ -77,19 +77,19 @@ class Sampler:
         """The batch of some frames (B,); with a generator it is augmented, for training."""
         table, b = self.cache.table, len(frames)
         now = table.frame[frames]  # (B,) steps
-        age = now - table.first[now]
+        first = table.first[now]
+        asked = first + (now - first) % self.execute  # in use, history is made of the moments at which the policy was asked
         back = self.execute * np.arange(self.history - 1, -1, -1)  # (C,)
-        moments = (table.first[now] + age % self.execute)[:, None] if self.history > 1 else now[:, None]  # the first time the policy was asked
-        moments = np.maximum(now[:, None] - back, moments)  # (B, C) steps
+        moments = np.maximum(now[:, None] - back, asked[:, None])  # (B, C) steps
         proprio = table.proprio[moments]  # (B, C, A)
         if rng is not None and self.proprio_noise:
             spread = np.full(proprio.shape[-1], self.proprio_noise, np.float32)
             spread[self.joints :] *= 0.1
             proprio = proprio + rng.standard_normal(proprio.shape, np.float32) * spread
         steps = np.minimum(now[:, None] + np.arange(self.chunk), table.last[now][:, None])  # (B, K); after the end, the last target holds
-        answered = np.logical_and.accumulate(table.labelled[steps], 1)  # what follows a sabotage is no answer to this observation
+        answered = np.minimum.accumulate(table.labelled[steps], axis=1)  # what follows a sabotage is no answer to what is seen now
         grasp = table.grasp[now]  # (B, 5)
-        known = np.isfinite(grasp).all(1)
+        known = np.asarray(np.isfinite(grasp).all(axis=1))
         pictures = self._frame_of[moments].reshape(-1, 1) * self.cache.cameras + np.arange(self.cache.cameras)  # (B * C, V)
         return Batch(
             self._patches(pictures.ravel(), rng),

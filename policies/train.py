@@ -14,8 +14,8 @@ import torch
 from tqdm import tqdm
 
 from episodes.dataset import open_dataset
-from policies.cache import open_cache
-from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain, save_checkpoint
+from policies.cache import Kept, open_cache
+from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain
 from policies.config import TrainConfig
 from policies.contract import Contract
 from policies.encoder import kept_by
@@ -28,8 +28,9 @@ from policies.trainer import Trainer
 __all__ = ["TrainConfig", "run"]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}"
-FREE = ("out", "resume", "steps", "minutes", "threads", "device", "progress", "log_every", "validate_every", "checkpoint_steps", "checkpoint_seconds")
-"""What may differ when a run is continued."""
+FREE = {"data", "out", "resume", "steps", "minutes", "threads", "device", "progress"}
+FREE |= {"log_every", "validate_every", "checkpoint_steps", "checkpoint_seconds"}
+"""What may differ when a run is continued; what `data` holds may not."""
 
 
 def run(cfg: TrainConfig) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def run(cfg: TrainConfig) -> dict[str, Any]:
     torch.set_flush_denormal(True)
     done = checkpoints(out)
     if done and not cfg.resume:
-        raise PolicyError(f"{out} already holds a run at step {int(done[-1].name)}; resume=true continues it, another out= starts one beside it")
+        raise PolicyError(f"{out} already holds a run at step {int(done[-1].name)}; resume=true continues it, or choose another out=")
     sampler, contract = _data(cfg, out)
     torch.manual_seed(cfg.seed)
     p = cfg.policy
@@ -75,9 +76,7 @@ def _data(cfg: TrainConfig, out: Path) -> tuple[Sampler, Contract]:
     encoder = cfg.policy.encoder
     keep = kept_by(encoder.pooling)
     with tqdm(total=len(dataset), desc="patches", unit="episode", disable=not cfg.progress, leave=False) as bar:
-        cache = open_cache(
-            out, dataset, patch=encoder.patch, keep=keep, stride=cfg.frame_stride, holdout=cfg.holdout, seed=cfg.seed, watch=lambda n: bar.update(n - bar.n)
-        )
+        cache = open_cache(out, dataset, Kept(encoder.patch, keep, cfg.frame_stride, cfg.holdout, cfg.seed), watch=bar.update)
     sampler = Sampler(
         cache,
         chunk=cfg.policy.chunk,
@@ -133,6 +132,7 @@ def _check_same(path: Path, made: Checkpoint) -> None:
     if then.get("data") != now["data"]:
         raise PolicyError(f"{path.parent.parent} was trained on other data; choose another out=")
     before = then.get("train", {})
-    changed = [k for k, v in now["train"].items() if k not in FREE and k != "data" and before.get(k) != v]
+    changed = [k for k, v in now["train"].items() if k not in FREE and before.get(k) != v]
     if changed:
-        raise PolicyError(f"{path.parent.parent} was started with another {', '.join(changed)}; choose another out=, or the settings in {path}/fingerprint.json")
+        names, settings = ", ".join(changed), path / "fingerprint.json"
+        raise PolicyError(f"{path.parent.parent} was started with another {names}; choose another out=, or do as {settings} says")

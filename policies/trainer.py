@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, load_tensors, save_checkpoint
-from policies.config import TrainConfig
+from policies.config import Precision, TrainConfig
 from policies.errors import PolicyError
 from policies.network import Batch
 from policies.sampler import Sampler
@@ -29,8 +29,10 @@ class Trainer:
         self.cfg, self.checkpoint, self.sampler, self.device = cfg, checkpoint, sampler, device
         self.network = checkpoint.network().to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self._weights, self._averages = list(self.network.parameters()), list(self.average.parameters())
+        self._weights: list[torch.Tensor] = list(self.network.parameters())
+        self._averages: list[torch.Tensor] = list(self.average.parameters())
         self._optimizer = torch.optim.AdamW(self._weights, lr=cfg.lr, betas=(0.9, 0.98), weight_decay=cfg.weight_decay, fused=True)
+        self._bfloat16 = cfg.precision is Precision.bfloat16 or (cfg.precision is Precision.auto and fast_bfloat16(device))
         self.step = 0
         self.seconds = 0.0
         self._sums = np.zeros(3)  # loss, grasp loss, steps, since the last flush
@@ -47,8 +49,7 @@ class Trainer:
         batch = to_device(self.sampler.draw(cfg.seed, step, cfg.batch), self.device)
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            loss, grasp = self.network.loss(batch)
+        loss, grasp = self.network.loss(batch, self._bfloat16)
         (loss + cfg.grasp_weight * grasp).backward()
         torch.nn.utils.clip_grad_norm_(self._weights, cfg.clip)
         self._optimizer.step()
@@ -65,7 +66,8 @@ class Trainer:
         """Mean losses since the last flush."""
         loss, grasp, steps = self._sums
         self._sums = np.zeros(3)
-        return {"loss": loss / steps, "grasp_loss": grasp / steps, "lr": self._rate(), "samples_per_second": self.step * self.cfg.batch / self.seconds}
+        speed = self.step * self.cfg.batch / self.seconds
+        return {"loss": loss / steps, "grasp_loss": grasp / steps, "lr": self._rate(), "samples_per_second": speed}
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
@@ -79,10 +81,9 @@ class Trainer:
         for part in np.array_split(frames, -(-len(frames) // 128)):
             batch = to_device(self.sampler.gather(part), self.device)
             loss = self.average.loss(batch)[0].item()
-            wrong = (self.average.sample(batch.patches, batch.proprio) - batch.targets).abs() * batch.weight[..., None]  # (B, K, A)
-            per_value = batch.weight.sum().clamp(min=1)
-            means = (wrong[..., part_].sum() / per_value / n for part_, n in ((slice(joints), joints), (slice(joints, None), max(1, wrong.shape[-1] - joints))))
-            sums += np.array([loss, *(m.item() for m in means)]) * len(part)
+            wrong = (self.average.sample(batch.patches, batch.proprio) - batch.targets).abs()  # (B, K, A)
+            wrong = (wrong * batch.weight[..., None]).sum((0, 1)) / batch.weight.sum().clamp(min=1)  # (A,)
+            sums += np.array([loss, wrong[:joints].mean().item(), wrong[joints:].mean().item()]) * len(part)
         self.seconds += time.perf_counter() - start
         return dict(zip(("validation_loss", "joint_error", "gripper_error"), (sums / len(frames)).tolist(), strict=True))
 
@@ -112,7 +113,7 @@ class Trainer:
     def _rate(self) -> float:
         cfg = self.cfg
         spent = min(self.progress, 1.0)
-        warm = min(1.0, (self.step + 1) / (cfg.warmup + 1), max(spent / 0.1, 1 / (cfg.warmup + 1)))
+        warm = min(1.0, max((self.step + 1) / (cfg.warmup + 1), spent / 0.1))
         return cfg.lr * warm * (0.505 + 0.495 * math.cos(math.pi * spent))
 
     def _state(self) -> dict[str, Tensor]:
@@ -123,6 +124,13 @@ class Trainer:
             state[f"weight/{name}"] = weight.detach()
             state |= {f"{key}/{name}": moments[key] for key in ("exp_avg", "exp_avg_sq")}
         return state
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
