@@ -152,13 +152,13 @@ def _version(name: str) -> str | None:
 
 
 def _osmesa() -> str | None:
-    child = subprocess.run(
-        [sys.executable, "-c", "from sim import gl; print(gl.load_osmesa())"],
-        env=gl.environment("osmesa"),
-        capture_output=True,
-        text=True,
-        timeout=gl.DEADLINE,
-    )
+    ask = "from sim import gl; print(gl.load_osmesa())"
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", ask], env=gl.environment("osmesa"), capture_output=True, text=True, timeout=gl.DEADLINE
+        )
+    except subprocess.TimeoutExpired:
+        return None
     return child.stdout.strip() if child.returncode == 0 else None
 
 

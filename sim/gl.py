@@ -52,17 +52,24 @@ def setup() -> str | None:
     os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: with one process per core, threads of its own only get in the way
     backend = os.environ.get("MUJOCO_GL", "").lower()
     if not backend and "mujoco" not in sys.modules:
-        backend = _choose() or ""
+        backend = _chosen() or ""
         if backend:
             os.environ["MUJOCO_GL"] = backend
     if backend == "osmesa":
-        load_osmesa()
+        try:
+            load_osmesa()
+        except GLError:  # what does not render works on; `require` says why
+            return None
     return backend or None
 
 
 def require() -> None:
     """Raises GLError, with what to do, where nothing can be rendered."""
     if setup() is None:
+        if os.environ.get("MUJOCO_GL", "").lower() == "osmesa":
+            load_osmesa()
+        if "mujoco" in sys.modules and _chosen():
+            raise GLError("mujoco was imported before sim, which chooses how it renders: import sim first, or set MUJOCO_GL")
         raise GLError("nothing renders here: neither EGL nor OSMesa shows a picture; `cezanne doctor` says why and what to do")
 
 
@@ -85,7 +92,8 @@ def probe(backend: str, *, deadline: float = DEADLINE) -> Probe:
     if child.returncode < 0:
         return Probe(backend, False, f"crashes with signal {-child.returncode}", seconds)
     lines = [line for line in child.stderr.strip().splitlines() if re.match(r"\S*(Error|Exception)\b", line)]
-    return Probe(backend, False, (lines or child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1], seconds)
+    said = (lines or child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+    return Probe(backend, False, said.removeprefix("sim.gl.GLError: "), seconds)
 
 
 def environment(backend: str) -> dict[str, str]:
@@ -97,7 +105,8 @@ def environment(backend: str) -> dict[str, str]:
 
 def show() -> None:
     """Renders a white ball and prints who rendered it; what `probe` runs. Raises GLError where the picture is black."""
-    if setup() == "egl":
+    require()
+    if os.environ["MUJOCO_GL"] == "egl":
         try:
             ctypes.CDLL("libEGL.so.1")
         except OSError as error:
@@ -170,8 +179,10 @@ def has_gpu() -> bool:
 def _choose() -> str | None:
     """The back end that renders here: as the cache knows, else the first that shows a picture."""
     path = _cache_file()
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, GLError):
         backend = json.loads(path.read_text())["backend"]
+        if backend == "osmesa":
+            load_osmesa()  # it may be gone since
         if backend in BACKENDS:
             return backend
     for backend in reversed(BACKENDS) if has_gpu() else BACKENDS:
@@ -184,6 +195,10 @@ def _choose() -> str | None:
                 os.replace(file.name, path)
             return backend
     return None
+
+
+_chosen = cache(_choose)
+"""Once a process: where nothing renders, every try takes seconds."""
 
 
 def _cache_file() -> Path:

@@ -218,7 +218,7 @@ def test_a_reader_that_leaves_is_not_an_error() -> None:
 def test_every_verb_composes_and_explains_itself(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conf.compose, "CONF", Path(cezanne.__file__).parent / "conf")
     start = time.monotonic()
-    for row in cezanne.VERBS[:-1]:
+    for row in (row for row in cezanne.VERBS if row.name != "play"):
         assert cezanne.main([row.name, "--help"]) == 0
         out = capsys.readouterr().out
         assert row.example in out

@@ -73,8 +73,20 @@ def test_the_verdict_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_nothing_renders_is_said_only_when_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gl, "setup", lambda: None)
+    monkeypatch.setattr(gl, "_chosen", lambda: None)
     with pytest.raises(gl.GLError, match="cezanne doctor"):
         gl.require()
+
+
+def test_a_library_that_is_gone_stops_only_what_renders() -> None:
+    gone = "import os, sys\nfrom sim import gl\ngl.SYSTEM_OSMESA = ()\nsys.modules['lavavu'] = None\nos.environ['MUJOCO_GL'] = 'osmesa'\n"
+    done = child(gone + "assert gl.setup() is None\ngl.require()", MUJOCO_GL="egl")
+    assert "GLError: no libOSMesa: install the wheel lavavu-osmesa" in done.stderr
+
+
+def test_a_late_import_of_sim_is_said() -> None:
+    done = child("import mujoco\nfrom sim import gl\ngl.require()", MUJOCO_GL="")
+    assert "import sim first" in done.stderr
 
 
 def test_the_choice_of_the_user_is_respected() -> None:
