@@ -1,0 +1,1 @@
+"""Suites of trials, statistics, the report and the demo."""
