@@ -72,20 +72,19 @@ class DemoConfig:
 def run(cfg: DemoConfig) -> dict[str, Any]:
     """Goes the whole way, or what is left of it, and returns the summary."""
     out = Path(cfg.out)
+    suites = _suites(cfg)  # first: what cannot be tested is better known before an hour of training
     with Peak() as peak:
         toys = stage("toys", out, [cfg.seed, cfg.toys], None, lambda folder: _toys(cfg, folder))
         data = stage("data", out, cfg.demos, toys, lambda folder: _collect(cfg, folder))
         policy = stage("policy", out, _training(cfg, Pooling.det), data, lambda folder: _train(cfg, cfg.train, data, folder))
-        suites = _suites(cfg)
         tested = {name: _test(cfg, out, f"eval-{name}", suite, policy) for name, suite in suites.items()}
         stages = [toys, data, policy, *tested.values()]
         comparisons: list[Comparison] = []
         if cfg.baselines:
             encoder = replace(cfg.train.policy.encoder, pooling=Pooling.mean)
             other = replace(cfg.train, policy=replace(cfg.train.policy, encoder=encoder), steps=policy.summary["steps"], minutes=0.0)
-            mean = stage(
-                "policy-mean", out, [_training(cfg, Pooling.mean), other.steps], data, lambda folder: _train(cfg, other, data, folder)
-            )
+            settings = [_training(cfg, Pooling.mean), other.steps]
+            mean = stage("policy-mean", out, settings, data, lambda folder: _train(cfg, other, data, folder))
             rivals = {name: _test(cfg, out, f"eval-{name}-mean", suite, mean) for name, suite in suites.items()}
             stages += [mean, *rivals.values()]
             for name in suites:
@@ -167,8 +166,9 @@ def _suites(cfg: DemoConfig) -> dict[str, Suite]:
 
 def _test(cfg: DemoConfig, out: Path, name: str, suite: Suite, policy: Product) -> Product:
     def make(folder: Path) -> dict[str, Any]:
-        report = evaluate(policy.summary["checkpoint"], suite, Rules(), workers=cfg.workers or None, out=folder)
+        report = evaluate(policy.folder, suite, Rules(), workers=cfg.workers or None, out=folder)
         report.save(folder)
+        record(policy.folder, suite, report, each=cfg.videos, out=folder, workers=cfg.workers or None)
         return report.summary()
 
     return stage(name, out, [suite.trials, [digest(item) for item in suite.objects], asdict(Rules())], policy, make)
@@ -176,17 +176,15 @@ def _test(cfg: DemoConfig, out: Path, name: str, suite: Suite, policy: Product) 
 
 def _section(cfg: DemoConfig, suite: Suite, product: Product, policy: Product) -> Section:
     report: Report = load_report(product.folder)
-    checkpoint = policy.summary["checkpoint"]
-    clips = record(checkpoint, suite, report, each=cfg.videos, out=product.folder, workers=cfg.workers or None)
+    clips = record(policy.folder, suite, report, each=cfg.videos, out=product.folder, workers=cfg.workers or None)
     return Section(report, clips, parts_folder(product.folder, report))
 
 
 def _pictures(toys: Product, data: Product) -> tuple[Picture, ...]:
+    says = "As the policy sees it, by both cameras; it looks only inside the outline."
     shown = (
         Picture("The toys it played with", toys.folder / "sheet.jpg", f"{toys.summary['toys']} in all; number and longest side."),
-        Picture(
-            "A demonstration", data.folder / "demonstration.jpg", "What the policy sees: both cameras; it looks only inside the outline."
-        ),
+        Picture("A demonstration", data.folder / "demonstration.jpg", says),
     )
     return tuple(picture for picture in shown if picture.path.exists())
 

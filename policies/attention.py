@@ -32,16 +32,18 @@ class Layout:
     picture: Tensor
     """Picture of each token, (N,)."""
     slot: Tensor
-    """Row of each token in the padded buffer, (N,)."""
+    """Row of each token in the padded buffer, then of each filler, (N + filler,)."""
     rows: int
     """Rows of the padded buffer."""
+    filler: int
+    """Zero tokens after the others, which belong to no picture and take part in nothing; their rows are the last of the buffer."""
     groups: tuple[Group, ...]
 
 
-def make_layout(lengths: Tensor, extra: int = 0, groups: int = 4) -> Layout:
+def make_layout(lengths: Tensor, extra: int = 0, multiple: int = 1, groups: int = 4) -> Layout:
     """A layout of pictures with `lengths` (S,) tokens, packed, followed by `extra` tokens of each (all first ones, all second ones ...).
 
-    Pictures are sorted by length and padded in groups, since attention over padding is wasted.
+    Fillers bring the tokens to a multiple of `multiple`. Pictures are sorted by length and padded in groups, since attention over padding is wasted.
     """
     device = lengths.device
     s, n = len(lengths), int(lengths.sum())
@@ -64,7 +66,9 @@ def make_layout(lengths: Tensor, extra: int = 0, groups: int = 4) -> Layout:
         keys = torch.arange(longest, device=device) < total[members].clamp(min=1)[:, None]
         made.append(Group(row, b - a, longest, None if by_length[a] == longest else keys[:, None, None]))
         row += longest * (b - a)
-    return Layout(total, picture, first_row[picture] + within, row, tuple(made))
+    filler = -len(picture) % multiple
+    slot = torch.cat([first_row[picture] + within, torch.arange(row, row + filler, device=device)])
+    return Layout(total, picture, slot, row + filler, filler, tuple(made))
 
 
 class _Pad(torch.autograd.Function):
@@ -130,6 +134,8 @@ class PackedAttention(nn.Module):
             q, k, v = rows.view(g.pictures, g.longest, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)  # (S, H, L, D/H) each
             o = _attend(q, k, v, g.mask)  # (S, H, L, D/H)
             outs.append(o.transpose(1, 2).reshape(g.pictures * g.longest, dim))
+        if layout.filler:
+            outs.append(outs[0].new_zeros(layout.filler, dim))
         return self.out(unpad(torch.cat(outs), layout))  # (N, D)
 
     def masked(self, x: Tensor, mask: Tensor) -> Tensor:

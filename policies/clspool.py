@@ -24,4 +24,5 @@ class ClsPool(nn.Module):
         return self.cls[camera]  # (S, D)
 
     def forward(self, tokens: Tensor, layout: Layout, camera: Tensor) -> Tensor:
-        return tokens[-len(camera) :]  # (S, D)
+        n = len(layout.picture)
+        return tokens[n - len(camera) : n]  # (S, D)

@@ -30,6 +30,11 @@ def kept_by(pooling: Pooling) -> Keep:
     return POOLINGS[pooling].keep
 
 
+def few_shapes(device: torch.device) -> int:
+    """Numbers of tokens are rounded up to multiples of this: oneDNN, which multiplies bfloat16, compiles code for every number it meets."""
+    return 128 if device.type == "cpu" and torch.is_autocast_enabled("cpu") else 1
+
+
 class Encoder(nn.Module):
     """A vision transformer over the kept patches of each picture, and a pooling.
 
@@ -69,11 +74,12 @@ class Encoder(nn.Module):
 
     def encode(self, patches: Patches, jitter: Jitter | None = None) -> Tensor:
         """The vector of each picture, (S, D)."""
-        x = self.embed(patches, jitter)  # (N, D)
+        with torch.autocast(patches.pixels.device.type, enabled=False):  # cheap, and pixels stay exact
+            x = self.embed(patches, jitter)  # (N, D)
         prefix = self.pooling.prefix(patches.camera)
-        layout = make_layout(patches.lengths, extra=0 if prefix is None else 1)
-        if prefix is not None:
-            x = torch.cat([x, prefix.to(x.dtype)])
+        layout = make_layout(patches.lengths, extra=0 if prefix is None else 1, multiple=few_shapes(x.device))
+        if prefix is not None or layout.filler:
+            x = torch.cat([x, *([] if prefix is None else [prefix]), x.new_zeros(layout.filler, x.shape[1])])
         for block in self.blocks:
             x = block(x, layout)
         return self.pooling(self.norm(x).float(), layout, patches.camera)  # (S, D)

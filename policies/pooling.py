@@ -21,11 +21,11 @@ class PoolingModule(Protocol):
         ...
 
     def __call__(self, tokens: Tensor, layout: Layout, camera: Tensor) -> Tensor:
-        """Output tokens (N, D), normalised, to (S, D)."""
+        """Output tokens (N + filler, D), normalised, to (S, D)."""
         ...
 
 
 def mean_tokens(tokens: Tensor, layout: Layout) -> Tensor:
     """The mean token of each picture, (S, D); zeros for a picture without tokens."""
-    total = tokens.new_zeros(len(layout.lengths), tokens.shape[1]).index_add(0, layout.picture, tokens)
+    total = tokens.new_zeros(len(layout.lengths), tokens.shape[1]).index_add(0, layout.picture, tokens[: len(layout.picture)])
     return total / layout.lengths.clamp(min=1)[:, None]

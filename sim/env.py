@@ -17,7 +17,7 @@ from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 
 
-class GraspEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
+class GraspEnv(gymnasium.Env[Any, np.ndarray]):
     """Lift one object from the table.
 
     Action (n + 1,): absolute joint targets [rad], then the gripper, 0 closed to 1 open. Observation: a picture and a mask of

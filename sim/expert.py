@@ -233,7 +233,7 @@ def _episode(robot: SimRobot, tape: _Tape, provenance: dict) -> Episode:
     )
 
 
-def _smooth(s: float | np.ndarray) -> float | np.ndarray:
+def _smooth(s: np.ndarray) -> np.ndarray:
     return s * s * (3 - 2 * s)
 
 

@@ -139,17 +139,19 @@ def _simplify(spec: mujoco.MjSpec, folder: Path) -> None:
 @lru_cache(maxsize=64)
 def _light_mesh(files: tuple[Path, ...]) -> tuple[np.ndarray, np.ndarray]:
     """One mesh of the given files with about a twentieth of their faces; kept on disk, named by content."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files) + bytes([2])).hexdigest()[:24]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files) + bytes([3])).hexdigest()[:24]
     kept = cache_folder() / "robots" / f"{digest}.npz"
     if kept.exists():
         with np.load(kept, allow_pickle=False) as arrays:
             return arrays["vertices"], arrays["faces"]
-    whole = trimesh.util.concatenate([trimesh.load(path, force="mesh", process=False) for path in files])
+    whole = trimesh.util.concatenate([trimesh.load_mesh(path, process=False) for path in files])
+    if not isinstance(whole, trimesh.Trimesh):
+        raise SceneError(f"{files[0].name} is no mesh")
     whole.merge_vertices(merge_norm=True, merge_tex=True)
     keep = max(300, int(0.06 * len(whole.faces)))
-    vertices, faces = whole.vertices.astype(np.float32), whole.faces.astype(np.int32)
+    vertices, faces = np.asarray(whole.vertices, np.float64), np.asarray(whole.faces, np.int64)
     if len(faces) > keep:
-        vertices, faces = fast_simplification.simplify(vertices, faces, target_reduction=1 - keep / len(faces))
+        vertices, faces, *_ = fast_simplification.simplify(vertices, faces, target_reduction=1 - keep / len(faces))
     kept.parent.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(f".{os.getpid()}.tmp.npz")
     np.savez(part, vertices=vertices, faces=faces)
