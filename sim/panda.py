@@ -149,7 +149,7 @@ def _light_mesh(files: tuple[Path, ...]) -> tuple[np.ndarray, np.ndarray]:
         raise SceneError(f"{files[0].name} is no mesh")
     whole.merge_vertices(merge_norm=True, merge_tex=True)
     keep = max(300, int(0.06 * len(whole.faces)))
-    vertices, faces = np.asarray(whole.vertices, np.float64), np.asarray(whole.faces, np.int64)
+    vertices, faces = np.asarray(whole.vertices, np.float64), np.asarray(whole.faces, np.int32)
     if len(faces) > keep:
         vertices, faces, *_ = fast_simplification.simplify(vertices, faces, target_reduction=1 - keep / len(faces))
     kept.parent.mkdir(parents=True, exist_ok=True)
