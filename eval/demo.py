@@ -209,7 +209,12 @@ def _says(product: Product) -> str:
 
 
 def _overrides(cfg: DemoConfig) -> str:
-    return " ".join(f"{name}={value}" for name, value in asdict(cfg).items() if name not in ("train", "workers"))
+    """What was asked for beyond the defaults, as it would be typed."""
+    default, given = asdict(DemoConfig()), asdict(cfg)
+    flat = {**given, **{f"train.{name}": value for name, value in given["train"].items() if name not in ("data", "out", "policy")}}
+    usual = {**default, **{f"train.{name}": value for name, value in default["train"].items()}}
+    changed = {name: value for name, value in flat.items() if name not in ("train", "workers") and value != usual[name]}
+    return " ".join(f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in changed.items())
 
 
 def _highest(out: Path, now: int) -> int:
