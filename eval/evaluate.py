@@ -89,7 +89,8 @@ def run(cfg: EvalConfig) -> dict[str, Any]:
     report.save(out)
     clips = record(path, suite, report, each=cfg.videos, rules=cfg.rules(), workers=cfg.workers or None, out=out)
     command = "cezanne eval " + " ".join(f"{name}={value}" for name, value in asdict(cfg).items() if value not in ("", 0))
-    page = Page(f"{path.name} on {suite.name}", (Section(report, clips, parts_folder(out, report)),), commands=(command,))
+    facts = {"lift": f"{cfg.lift:g} m", "hold": f"{cfg.hold:g} s", "horizon": f"{cfg.horizon:g} s"}
+    page = Page(f"{path.name} on {suite.name}", (Section(report, clips, parts_folder(out, report)),), commands=(command,), facts=facts)
     summary["report"] = str(write_report(out / "report.html", page))
     return summary
 

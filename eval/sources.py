@@ -49,7 +49,10 @@ def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = Non
         return make_suite(name, open_objects(folder).select(suite_names(folder)).objects, trials=trials, seed=seed, limit=limit)
     if not Path(name).is_dir():
         raise EvalError(f"suite {name!r} is neither one of {', '.join(SUITES)} nor a folder of objects")
-    return make_suite(Path(name).resolve().name, open_objects(name).objects, trials=trials, seed=seed, limit=limit)
+    found = open_objects(name)
+    for refused, why in found.refused:
+        print(f"{refused}: left out: {why}", file=sys.stderr)
+    return make_suite(Path(name).resolve().name, found.objects, trials=trials, seed=seed, limit=limit)
 
 
 def training_seeds(checkpoint: Path) -> set[int]:
