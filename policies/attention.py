@@ -43,7 +43,8 @@ class Layout:
 def make_layout(lengths: Tensor, extra: int = 0, multiple: int = 1, groups: int = 4) -> Layout:
     """A layout of pictures with `lengths` (S,) tokens, packed, followed by `extra` tokens of each (all first ones, all second ones ...).
 
-    Fillers bring the tokens to a multiple of `multiple`. Pictures are sorted by length and padded in groups, since attention over padding is wasted.
+    Fillers bring the tokens to a multiple of `multiple`. Pictures are sorted by length and padded in groups, since attention over
+    padding is wasted.
     """
     device = lengths.device
     s, n = len(lengths), int(lengths.sum())

@@ -1,0 +1,121 @@
+"""Laws of the encoder: dropping background tokens changes nothing, and each pooling sees what it says it sees."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from policies.config import EncoderConfig, Masking, Pooling
+from policies.encoder import Encoder
+from policies.errors import PolicyError
+from policies.reference import encode_masked
+
+SIZE = 64
+
+
+def pictures(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Three samples of two views with masks of many kinds: large, tiny, thin, everything, nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (3, 2, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
+    masks = torch.zeros(3, 2, SIZE, SIZE, dtype=torch.bool)
+    masks[0, 0, 10:30, 5:40] = True
+    masks[0, 1, 7, 7] = True
+    masks[1, 0, 33, 2:60] = True
+    masks[1, 1] = True
+    masks[2, 1] = torch.rand(SIZE, SIZE, generator=generator) < 0.002
+    return images, masks
+
+
+def encoder(pooling: Pooling = Pooling.det, masking: Masking = Masking.pixel, cap: int = 0) -> Encoder:
+    torch.manual_seed(1)
+    return Encoder(EncoderConfig(pooling, masking, patch=8, dim=48, layers=3, heads=4, cap=cap), cameras=2, size=(SIZE, SIZE))
+
+
+@pytest.mark.parametrize("masking", list(Masking))
+def test_dropping_background_tokens_leaves_vectors_and_gradients_unchanged(masking: Masking) -> None:
+    model = encoder(masking=masking)
+    images, masks = pictures()
+    dropped, reference = model(images, masks), encode_masked(model, images, masks)
+    assert (dropped - reference).abs().max() < 2e-6
+    weight = torch.randn(dropped.shape, generator=torch.Generator().manual_seed(2))
+    parameters = list(model.parameters())
+    mine = torch.autograd.grad((dropped * weight).sum(), parameters)
+    theirs = torch.autograd.grad((reference * weight).sum(), parameters)
+    for a, b in zip(mine, theirs, strict=True):
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max().clamp(min=1)
+
+
+def test_all_masks_empty_gives_the_learned_vector_of_each_camera() -> None:
+    model = encoder()
+    images, masks = pictures()
+    out = model(images, torch.zeros_like(masks))
+    assert torch.equal(out, model.pooling.absent.expand(3, -1, -1))  # pyright: ignore[reportAttributeAccessIssue]
+    out.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("masking", list(Masking))
+def test_masking_decides_which_pixels_matter(masking: Masking) -> None:
+    model = encoder(masking=masking)
+    images, masks = pictures()
+    touched = masks.unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8)).any(-1).any(-2)  # (B, V, rows, columns)
+    touched = touched.repeat_interleave(8, -1).repeat_interleave(8, -2)
+    seen = masks if masking is Masking.pixel else touched
+    painted = torch.where(seen[:, :, None], images, 255 - images)
+    assert torch.equal(model(images, masks), model(painted, masks))
+    if masking is Masking.patch:
+        painted = torch.where(masks[:, :, None], images, 255 - images)
+        assert not torch.allclose(model(images, masks)[0], model(painted, masks)[0])
+
+
+@pytest.mark.parametrize("pooling", [Pooling.mean, Pooling.cls, Pooling.attention])
+def test_baselines_see_no_mask_and_all_pixels(pooling: Pooling) -> None:
+    model = encoder(pooling)
+    images, masks = pictures()
+    out = model(images, masks)
+    assert out.shape == (3, 2, 48)
+    assert torch.equal(out, model(images, ~masks))
+    changed = images.clone()
+    changed[:, :, :, -1, -1] = 255 - changed[:, :, :, -1, -1]
+    assert ((model(changed, masks) - out).abs().amax(-1) > 0).all()
+
+
+@pytest.mark.parametrize("pooling", list(Pooling))
+def test_a_picture_does_not_depend_on_its_neighbours(pooling: Pooling) -> None:
+    model = encoder(pooling)
+    images, masks = pictures()
+    together = model(images, masks)
+    alone = torch.cat([model(images[i : i + 1], masks[i : i + 1]) for i in range(3)])
+    assert (together - alone).abs().max() < 2e-6
+
+
+@pytest.mark.parametrize("pooling", list(Pooling))
+def test_bfloat16_products_change_little_and_fillers_nothing(pooling: Pooling) -> None:
+    model = encoder(pooling)
+    images, masks = pictures()
+    exact = model(images, masks)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = model(images, masks)
+    assert (exact - rough).abs().max() < 0.05
+    rough.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_cameras_are_told_apart() -> None:
+    model = encoder()
+    images, masks = pictures()
+    same = model(images[:, :1].expand(-1, 2, -1, -1, -1), masks[:, :1].expand(-1, 2, -1, -1))
+    assert not torch.allclose(same[0, 0], same[0, 1])
+
+
+def test_a_cap_is_the_same_every_time_and_bounds_the_work() -> None:
+    model = encoder(cap=10)
+    images, masks = pictures()
+    assert int(model.cut(images, masks).lengths.max()) == 10
+    assert torch.equal(model(images, masks), model(images, masks))
+
+
+def test_a_patch_that_does_not_divide_the_picture_is_refused() -> None:
+    with pytest.raises(PolicyError, match="patch=7 does not divide pictures of 64x64"):
+        Encoder(EncoderConfig(patch=7), 2, (64, 64))

@@ -1,0 +1,153 @@
+"""Training learns, stops and goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from policy_world import tiny_observation, tiny_policy, tiny_train, write_dataset
+
+from policies import PolicyError, load_policy
+from policies.config import Precision, TrainConfig
+from policies.runlog import read_log
+from policies.train import run
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data") / "toys")
+
+
+def losses(out: Path) -> list[tuple[float, float]]:
+    return [(entry["step"], entry["loss"]) for entry in read_log(out / "log.jsonl") if "loss" in entry]
+
+
+def test_training_learns_and_its_policy_acts(data: Path, tmp_path: Path) -> None:
+    summary = run(tiny_train(data, tmp_path / "run", steps=150, lr=5e-3, colour=False, log_every=10, validate_every=50))
+    assert summary["steps"] == 150
+    assert summary["samples_per_second"] > 0
+    assert {"seconds", "checkpoint", "validation_loss"} <= summary.keys()
+    found = losses(tmp_path / "run")
+    assert found[-1][1] < 0.5 * found[0][1]
+    policy = load_policy(summary["checkpoint"])
+    np.testing.assert_array_equal(policy.contract.joints, ("joint0", "joint1", "joint2"))
+    assert np.isfinite(policy.predict(tiny_observation(np.random.default_rng(0))).qpos).all()
+    assert load_policy(tmp_path / "run").fingerprint == policy.fingerprint
+
+
+def test_stopping_and_going_on_gives_the_same_losses(data: Path, tmp_path: Path) -> None:
+    cfg = tiny_train(data, tmp_path / "whole", precision=Precision.bfloat16, policy=tiny_policy(history=2), log_every=2)
+    whole = run(cfg)
+    assert run(replace(cfg, resume=True))["steps"] == 12  # a finished run stays as it is
+    parts = replace(cfg, out=str(tmp_path / "parts"))
+    from policies import trainer
+
+    steps = trainer.Trainer.train_step
+
+    def interrupted(self: trainer.Trainer) -> None:
+        if self.step == 5:
+            raise KeyboardInterrupt
+        steps(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.Trainer, "train_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(parts)
+    assert [p.name for p in (tmp_path / "parts" / "checkpoints").iterdir()] == ["00000005"]
+    again = run(replace(parts, resume=True))
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    assert again["validation_loss"] == whole["validation_loss"]
+    weights = [(Path(x["checkpoint"]) / "weights.safetensors").read_bytes() for x in (whole, again)]
+    assert weights[0] == weights[1]
+
+
+def test_a_killed_run_goes_on_as_if_never_killed(data: Path, tmp_path: Path) -> None:
+    steps = 200
+    settings = {"steps": steps, "checkpoint_steps": 3}
+    run(tiny_train(data, tmp_path / "whole", **settings))
+    killed = tmp_path / "killed"
+    code = """
+import sys
+from policy_world import Path, tiny_train
+from policies.train import run
+run(tiny_train(Path(sys.argv[1]), Path(sys.argv[2]), steps=200, checkpoint_steps=3))
+"""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    process = subprocess.Popen([sys.executable, "-c", code, str(data), str(killed)], env=environment, stderr=subprocess.PIPE)
+    enough = Random(time.time_ns()).randint(8, 60)
+    deadline = time.monotonic() + 120
+    while len(losses(killed)) < enough and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    assert len(losses(killed)) < steps
+    run(tiny_train(data, killed, resume=True, **settings))
+    assert losses(killed) == losses(tmp_path / "whole")
+
+
+def test_a_time_budget_ends_the_run(data: Path, tmp_path: Path) -> None:
+    summary = run(tiny_train(data, tmp_path / "run", minutes=0.01, steps=10**9))
+    assert 0.5 < summary["seconds"] < 10
+    assert summary["steps"] > 1
+
+
+def test_what_cannot_be_continued_is_refused(data: Path, tmp_path: Path) -> None:
+    cfg = tiny_train(data, tmp_path / "run", steps=2)
+    run(cfg)
+    with pytest.raises(PolicyError, match="already holds a run at step 2; resume=true"):
+        run(cfg)
+    with pytest.raises(PolicyError, match="was started with another batch"):
+        run(replace(cfg, resume=True, batch=4))
+    other = write_dataset(tmp_path / "toys", toys=2)
+    with pytest.raises(PolicyError, match="other data"):
+        run(replace(cfg, resume=True, data=str(other)))
+
+
+def test_a_patch_that_does_not_fit_leaves_nothing_behind(data: Path, tmp_path: Path) -> None:
+    encoder = replace(tiny_policy().encoder, patch=9)
+    with pytest.raises(PolicyError, match="patch=9 does not divide"):
+        run(tiny_train(data, tmp_path / "run", policy=tiny_policy(encoder=encoder)))
+    assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "steps=0",
+        "batch=-1",
+        "lr=0",
+        "ema=1",
+        "holdout=0.9",
+        "before_closing=2",
+        "device=tpu",
+        "policy.execute=17",
+        "policy.encoder.heads=3",
+    ],
+)
+def test_impossible_values_are_refused_by_name(change: str) -> None:
+    merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.from_dotlist([change]))
+    name = change.split("=")[0].split(".")[-1]
+    with pytest.raises(Exception, match=name):
+        OmegaConf.to_object(merged)
+
+
+@pytest.mark.parametrize("choice", sorted(p.stem for p in (ROOT / "conf" / "policy").glob("*.yaml")))
+def test_every_choice_of_conf_makes_a_config(choice: str) -> None:
+    merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), {"policy": OmegaConf.load(ROOT / "conf" / "policy" / f"{choice}.yaml")})
+    config = OmegaConf.to_object(merged)
+    assert isinstance(config, TrainConfig)
+    assert choice.split("_")[0] == config.policy.encoder.pooling.name
+    json.dumps(config.policy.encoder.pooling.value)
