@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import fast_simplification
 import mujoco
 import numpy as np
-import trimesh
 
 from assets.graspable import CONTACT, VISUAL
 from sim.errors import SceneError
@@ -144,6 +142,9 @@ def _light_mesh(files: tuple[Path, ...]) -> tuple[np.ndarray, np.ndarray]:
     if kept.exists():
         with np.load(kept, allow_pickle=False) as arrays:
             return arrays["vertices"], arrays["faces"]
+    import fast_simplification  # these two take seconds to import, and are needed once
+    import trimesh
+
     whole = trimesh.util.concatenate([trimesh.load_mesh(path, process=False) for path in files])
     if not isinstance(whole, trimesh.Trimesh):
         raise SceneError(f"{files[0].name} is no mesh")

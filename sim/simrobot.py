@@ -11,6 +11,7 @@ from sim.errors import PlacementError
 from sim.panda import FINGERS, GRIP
 from sim.render import Renderer
 from sim.scene import WORKSPACE, SceneConfig
+from sim.support import lowest
 
 _STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
 _REACH = 0.15
@@ -200,15 +201,21 @@ class SimRobot:
         velocity = data.qvel[model.joint("object").dofadr[0] :][:6]
         pose[:2], pose[2], pose[3:] = np.add(WORKSPACE, xy), 0.5, quat
         mujoco.mj_forward(model, data)
-        table = model.geom("table").id
-        gap = min(mujoco.mj_geomDistance(model, data, geom, table, 1.0, None) for geom in self._object_touch)
-        pose[2] -= gap - 0.001
-        for _ in range(20):  # at most 2 s
-            mujoco.mj_step(model, data, nstep=50)
-            if np.abs(velocity).max() < 0.01:
+        pose[2] -= self._height() - 0.001
+        quiet = 0
+        for _ in range(60):  # at most 3 s
+            mujoco.mj_step(model, data, nstep=25)
+            quiet = quiet + 1 if np.abs(velocity[:3]).max() < 0.02 and np.abs(velocity[3:]).max() < 0.6 else 0
+            if quiet == 4:  # a fifth of a second: what tips over is slow at first
                 break
+        velocity[:] = 0
         away = np.abs(pose[:2] - WORKSPACE).max()
-        return bool(away < _REACH and pose[2] > -0.005 and np.isfinite(data.qpos).all())
+        mujoco.mj_kinematics(model, data)
+        return bool(np.isfinite(data.qpos).all() and quiet and away < _REACH and abs(self._height()) < 0.004)
+
+    def _height(self) -> float:
+        """Of the object's lowest point above the table [m]."""
+        return min(lowest(self.model, self.data, geom) for geom in self._object_touch)
 
     def _renderer(self, size: int) -> Renderer:
         if size not in self._renderers:

@@ -4,12 +4,14 @@ import mujoco
 import numpy as np
 import pytest
 
-from assets.toys import sample_toy
+from assets.graspable import CONTACT
+from assets.toys import ToySet, sample_toy
 from hardware.api import Action, ActionChunk, ActionError, Observation, RobotError
 from hardware.rollout import Ending, rollout
 from sim.errors import PlacementError, SceneError
 from sim.scene import WORKSPACE, SceneConfig
 from sim.simrobot import SimRobot
+from sim.support import lowest
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +101,34 @@ def test_placed_object_rests_on_the_table(robot):
     after = robot.object_pose[0]
     assert np.linalg.norm(after - before) < 0.005
     assert np.abs(after[:2] - WORKSPACE).max() < 0.15
+
+
+@pytest.mark.parametrize("toy", ToySet.sample(11, 8).toys, ids=lambda toy: toy.name)
+def test_objects_start_at_rest_on_the_table(toy):
+    with SimRobot(SceneConfig(toy, size=32)) as robot:
+        for seed in range(3):
+            place(robot, seed=seed)
+            before = robot.object_pose[0]
+            for _ in range(10):
+                robot.command(Action(np.array(robot.arm.home), np.ones(1)))
+            assert np.linalg.norm(robot.object_pose[0] - before) < 0.01
+
+
+def test_lowest_point_touches_the_table_when_brought_to_it(robot):
+    place(robot)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        pose = robot.data.qpos[robot.model.joint("object").qposadr[0] :][:7]
+        pose[2], pose[3:] = 1.0, rng.normal(size=4)
+        pose[3:] /= np.linalg.norm(pose[3:])
+        mujoco.mj_forward(robot.model, robot.data)
+        geoms = [g for g in range(robot.model.ngeom) if robot.model.geom_bodyid[g] == robot.model.body("object").id]
+        geoms = [g for g in geoms if robot.model.geom_group[g] == CONTACT]
+        low = min(lowest(robot.model, robot.data, g) for g in geoms)
+        pose[2] -= low
+        mujoco.mj_forward(robot.model, robot.data)
+        touching = min(mujoco.mj_geomDistance(robot.model, robot.data, g, robot.model.geom("table").id, 0.1, None) for g in geoms)
+        assert touching == pytest.approx(0, abs=5e-4)
 
 
 def test_tracks_joint_targets_and_holds_against_gravity(robot):
