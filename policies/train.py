@@ -42,7 +42,7 @@ def run(cfg: TrainConfig) -> dict[str, Any]:
     done = checkpoints(out)
     if done and not cfg.resume:
         raise PolicyError(f"{out} already holds a run at step {int(done[-1].name)}; resume=true continues it, or choose another out=")
-    sampler, contract = _data(cfg, out)
+    sampler, contract = open_sampler(cfg)
     torch.manual_seed(cfg.seed)
     p = cfg.policy
     fingerprint = _fingerprint(cfg, sampler.cache.fingerprint)
@@ -69,14 +69,14 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def _data(cfg: TrainConfig, out: Path) -> tuple[Sampler, Contract]:
-    """Opens the dataset and its cache."""
+def open_sampler(cfg: TrainConfig) -> tuple[Sampler, Contract]:
+    """The training samples of a dataset, from their cache in the run folder. Raises PolicyError, StoreError."""
     dataset = open_dataset(cfg.data)
     contract = Contract.of_dataset(dataset.info)
     encoder = cfg.policy.encoder
     keep = kept_by(encoder.pooling)
     with tqdm(total=len(dataset), desc="patches", unit="episode", disable=not cfg.progress, leave=False) as bar:
-        cache = open_cache(out, dataset, Kept(encoder.patch, keep, cfg.frame_stride, cfg.holdout, cfg.seed), watch=bar.update)
+        cache = open_cache(Path(cfg.out), dataset, Kept(encoder.patch, keep, cfg.frame_stride, cfg.holdout, cfg.seed), watch=bar.update)
     sampler = Sampler(
         cache,
         chunk=cfg.policy.chunk,

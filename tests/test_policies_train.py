@@ -74,19 +74,19 @@ def test_stopping_and_going_on_gives_the_same_losses(data: Path, tmp_path: Path)
 
 
 def test_a_killed_run_goes_on_as_if_never_killed(data: Path, tmp_path: Path) -> None:
-    steps = 200
-    settings = {"steps": steps, "checkpoint_steps": 3}
+    steps = 120
+    settings = {"steps": steps, "checkpoint_steps": 4}
     run(tiny_train(data, tmp_path / "whole", **settings))
     killed = tmp_path / "killed"
     code = """
 import sys
 from policy_world import Path, tiny_train
 from policies.train import run
-run(tiny_train(Path(sys.argv[1]), Path(sys.argv[2]), steps=200, checkpoint_steps=3))
+run(tiny_train(Path(sys.argv[1]), Path(sys.argv[2]), steps=120, checkpoint_steps=4))
 """
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     process = subprocess.Popen([sys.executable, "-c", code, str(data), str(killed)], env=environment, stderr=subprocess.PIPE)
-    enough = Random(time.time_ns()).randint(8, 60)
+    enough = Random(time.time_ns()).randint(8, 40)
     deadline = time.monotonic() + 120
     while len(losses(killed)) < enough and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
