@@ -40,7 +40,7 @@ class Layout:
     groups: tuple[Group, ...]
 
 
-def make_layout(lengths: Tensor, extra: int = 0, multiple: int = 1, groups: int = 4) -> Layout:
+def make_layout(lengths: Tensor, extra: int = 0, multiple: int = 1, groups: int = 3) -> Layout:
     """A layout of pictures with `lengths` (S,) tokens, packed, followed by `extra` tokens of each (all first ones, all second ones ...).
 
     Fillers bring the tokens to a multiple of `multiple`. Pictures are sorted by length and padded in groups, since attention over
