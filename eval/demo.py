@@ -40,19 +40,19 @@ class DemoConfig:
 
     out: str = "runs/demo"
     """Folder of everything; what is complete there and was made with the same settings is kept."""
-    toys: int = 250
+    toys: int = 270
     """Toys to play with."""
-    demos: int = 1000
+    demos: int = 810
     """Demonstrations to learn from."""
     seed: int = 0
     """Of toys, demonstrations, training and start poses."""
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=2200))
     """How the policy is trained; data, out, seed and resume are the demo's own."""
     baselines: bool = False
     """Also train mean pooling on the same data for as many steps, and compare."""
     test_toys: int = 50
     """Toys never played with, to be tested on."""
-    trials: int = 4
+    trials: int = 3
     """Start poses for each toy and each YCB object; the six household objects get four times as many, at most 16."""
     videos: int = 4
     """Successes, and as many failures, that the report shows of each suite."""

@@ -120,9 +120,10 @@ def _loop(cfg: TrainConfig, trainer: Trainer, out: Path) -> None:
 
 
 def _fingerprint(cfg: TrainConfig, data: str) -> dict[str, Any]:
-    """What made the weights."""
+    """What made the weights. `dataset` names the seed of the toys, so that an evaluation can tell which are unseen."""
     versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-    return {"data": data, "train": plain(asdict(cfg)), "versions": versions}
+    dataset = dict(open_dataset(cfg.data).info.fingerprint)
+    return {"data": data, "dataset": dataset, "train": plain(asdict(cfg)), "versions": versions}
 
 
 def _check_same(path: Path, made: Checkpoint) -> None:
