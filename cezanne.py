@@ -61,7 +61,7 @@ VERBS = (
     ),
     Verb(
         "train",
-        "policies.train:TrainConfig",
+        "policies.config:TrainConfig",
         "policies.train:run",
         "trains a policy on demonstrations",
         "cezanne train data=data/toys out=runs/detpool",

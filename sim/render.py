@@ -6,12 +6,14 @@ import mujoco
 import numpy as np
 
 from assets.graspable import VISUAL
+from sim import gl
 
 
 class Renderer:
     """Draws one model at one size. Owns a GL context: close it, or use it as a context manager."""
 
     def __init__(self, model: mujoco.MjModel, size: int, *, shadows: bool = False) -> None:
+        gl.require()
         self._model, self._size = model, size
         self._context = mujoco.GLContext(size, size)
         self._context.make_current()
