@@ -46,7 +46,7 @@ class DemoConfig:
     """Demonstrations to learn from."""
     seed: int = 0
     """Of toys, demonstrations, training and start poses."""
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=2200))
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1800))
     """How the policy is trained; data, out, seed and resume are the demo's own."""
     baselines: bool = False
     """Also train mean pooling on the same data for as many steps, and compare."""

@@ -25,10 +25,20 @@ class Jitter:
         return Jitter(*(x.to(device, non_blocking=non_blocking) for x in (self.gain, self.bias, self.order)))
 
 
+_SILHOUETTE, _GREY, _SHUFFLED = 0.35, 0.15, 0.5
+"""Shares of samples without any shading or texture, of one channel, with channels that change places."""
+
+
 def draw_jitter(rng: np.random.Generator, samples: int, pictures: int) -> Jitter:
-    """Colours for `samples` samples of `pictures` pictures each; the channels change places in three of five samples."""
-    gain = rng.uniform(0.6, 1.4, (samples, 3))
-    bias = rng.uniform(-0.15, 0.15, (samples, 3))
+    """Colours for `samples` samples of `pictures` pictures each.
+
+    Toys are painted in one bright colour, what they stand in for has textures and print: in a third of the samples the object is
+    a silhouette of one colour, so that its outline alone must do.
+    """
+    plain = rng.random((samples, 1)) < _SILHOUETTE
+    gain = np.where(plain, 0.0, rng.uniform(0.5, 1.5, (samples, 3)))
+    bias = np.where(plain, rng.uniform(-0.4, 0.4, (samples, 3)), rng.uniform(-0.2, 0.2, (samples, 3)))
     shuffled = rng.permuted(np.tile(np.arange(3), (samples, 1)), axis=1)
-    order = np.where(rng.random((samples, 1)) < 0.6, shuffled, np.arange(3))
+    kind = rng.random((samples, 1))
+    order = np.where(kind < _SHUFFLED, shuffled, np.where(kind < _SHUFFLED + _GREY, shuffled[:, :1], np.arange(3)))
     return Jitter(*(torch.from_numpy(np.repeat(x, pictures, 0)) for x in (gain.astype(np.float32), bias.astype(np.float32), order)))
