@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sim.errors import SceneError
 from sim.expert import ExpertConfig
 
 ROOT = Path(__file__).parent.parent
-SMALL = {"toys": 3, "demos": 3, "size": 32, "seed": 2}
+SMALL: dict[str, Any] = {"toys": 3, "demos": 3, "size": 32, "seed": 2}
 COMMAND = [sys.executable, "cezanne.py", "collect", *(f"{key}={value}" for key, value in SMALL.items())]
 
 
