@@ -1,5 +1,9 @@
 """The Gymnasium environment keeps Gymnasium's contract."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from sim.env import GraspEnv
 from sim.errors import SceneError
 from sim.expert import Expert
 
+ROOT = Path(__file__).parents[1]
 TOYS = ToySet.sample(5, 2).toys
 
 
@@ -19,6 +24,12 @@ def env():
     made = GraspEnv(TOYS, size=32, render_mode="rgb_array")
     yield made
     made.close()
+
+
+def test_a_name_is_enough_to_make_it():
+    ask = "import gymnasium; print(gymnasium.make('sim:cezanne/Grasp-v0', size=32).spec.id)"
+    said = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert said.stdout.strip() == "cezanne/Grasp-v0", said.stderr
 
 
 def test_is_registered_and_passes_gymnasiums_own_check():
