@@ -27,7 +27,7 @@ GRIP = "grip"
 _KP = (4500, 4500, 3500, 3500, 2000, 2000, 2000)  # [N m/rad], the stiffness of Franka's joint impedance controller
 _KD = (450, 450, 350, 350, 200, 200, 200)  # [N m s/rad]
 _TORQUE = (87, 87, 87, 87, 12, 12, 12)  # [N m], data sheet
-_FACES = 6000  # of all visual meshes together: renders at 1,000 frames/s at 128 px in software
+_ARM, _JAW = (0.04, 120), (0.16, 640)  # share of the faces of a visual mesh that is kept, and the least: cameras see the jaw from near
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def panda_spec() -> mujoco.MjSpec:
             spec.delete(item)
         for site in list(spec.sites):
             spec.delete(site)
-    _simplify(arm, assets / "robots/panda")
-    _simplify(jaw, assets / "grippers")
+    _simplify(arm, assets / "robots/panda", _ARM)
+    _simplify(jaw, assets / "grippers", _JAW)
     arm.attach(jaw, frame=arm.body("right_hand").add_frame(), prefix="")
     for body in arm.bodies:
         body.gravcomp = 1.0
@@ -106,7 +106,7 @@ def _assets() -> Path:
     return Path(found.origin).parent / "models/assets"
 
 
-def _simplify(spec: mujoco.MjSpec, folder: Path) -> None:
+def _simplify(spec: mujoco.MjSpec, folder: Path, kept: tuple[float, int]) -> None:
     """Replaces the visual meshes of each body by one light mesh a colour; contact meshes stay."""
     files = {mesh.name: folder / mesh.file for mesh in spec.meshes}
     colours = {material.name: tuple(material.rgba) for material in spec.materials}
@@ -127,7 +127,7 @@ def _simplify(spec: mujoco.MjSpec, folder: Path) -> None:
     for material in list(spec.materials):
         spec.delete(material)
     for (body, colour, pose), pieces in looks.items():
-        vertices, faces = _light_mesh(tuple(pieces))
+        vertices, faces = _light_mesh(tuple(pieces), *kept)
         name = f"{body}_look{len(spec.meshes)}"
         spec.add_mesh(name=name, uservert=vertices.ravel(), userface=faces.ravel())
         look = spec.body(body).add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, pos=pose[:3], quat=pose[3:])
@@ -135,9 +135,9 @@ def _simplify(spec: mujoco.MjSpec, folder: Path) -> None:
 
 
 @lru_cache(maxsize=64)
-def _light_mesh(files: tuple[Path, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """One mesh of the given files with about a twentieth of their faces; kept on disk, named by content."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files) + bytes([3])).hexdigest()[:24]
+def _light_mesh(files: tuple[Path, ...], share: float, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """One mesh of the given files with a share of their faces, and at least so many; kept on disk, named by content."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files) + f"4 {share} {least}".encode()).hexdigest()[:24]
     kept = cache_folder() / "robots" / f"{digest}.npz"
     if kept.exists():
         with np.load(kept, allow_pickle=False) as arrays:
@@ -149,7 +149,7 @@ def _light_mesh(files: tuple[Path, ...]) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(whole, trimesh.Trimesh):
         raise SceneError(f"{files[0].name} is no mesh")
     whole.merge_vertices(merge_norm=True, merge_tex=True)
-    keep = max(300, int(0.06 * len(whole.faces)))
+    keep = max(least, int(share * len(whole.faces)))
     vertices, faces = np.asarray(whole.vertices, np.float64), np.asarray(whole.faces, np.int32)
     if len(faces) > keep:
         vertices, faces, *_ = fast_simplification.simplify(vertices, faces, target_reduction=1 - keep / len(faces))

@@ -1,4 +1,4 @@
-"""Pictures and masks of a model's cameras, as fast as software rendering allows."""
+"""Pictures and masks of a model's cameras, as fast as software rendering allows: what a camera cannot see is not drawn."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import numpy as np
 from assets.graspable import VISUAL
 from sim import gl
 
+_HIDDEN = 5
+"""A geom group that is never drawn."""
+
 
 class Renderer:
     """Draws one model at one size. Owns a GL context: close it, or use it as a context manager."""
 
     def __init__(self, model: mujoco.MjModel, size: int, *, shadows: bool = False) -> None:
         gl.require()
-        self._model, self._size = model, size
+        self._model, self._size, self._shadows = model, size, shadows
         self._context = mujoco.GLContext(size, size)
         self._context.make_current()
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 8)
@@ -30,31 +33,36 @@ class Renderer:
         self._rect = mujoco.MjrRect(0, 0, size, size)
         self._gl = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gl)
-        self._object: np.ndarray | None = None
+        self._drawn = np.flatnonzero(np.isin(model.geom_group, (0, VISUAL)))
+        self._object = model.geom_bodyid[self._drawn] == mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "object")
+        plane = model.geom_type[self._drawn] == mujoco.mjtGeom.mjGEOM_PLANE
+        self._radius = np.where(plane, np.inf, model.geom_rbound[self._drawn])
 
     def look(self, data: mujoco.MjData, camera: str) -> None:
-        """Points the renderer at the state of `data` through the named camera."""
-        self._camera.fixedcamid = self._model.camera(camera).id
-        mujoco.mjv_updateScene(self._model, data, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        """Points the renderer at the state of `data`, which must not change meanwhile, through the named camera."""
+        k = self._model.camera(camera).id
+        self._data, self._camera.fixedcamid = data, k
+        self._seen = (data.geom_xpos[self._drawn] - data.cam_xpos[k]) @ data.cam_xmat[k].reshape(3, 3)  # right, up, backwards [m]
+        self._view = np.ones_like(self._object) if self._shadows else self._in_view(np.radians(self._model.cam_fovy[k]) / 2)
 
     def picture(self) -> np.ndarray:
         """What the camera sees, (H, W, 3) uint8, row 0 on top."""
+        self._choose(self._view)
         return self._draw()
 
     def mask(self) -> np.ndarray:
         """Pixels where the camera sees the object, (H, W) bool: what stands in front of it hides it."""
+        if not (self._object & self._view).any():
+            return np.zeros((self._size, self._size), bool)
+        shown = self._view & self._may_hide()
+        self._choose(shown)
         flags = self._scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
         colours = self._draw()
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
-        if self._object is None:  # the order of the drawn geoms never changes for one model
-            body = self._model.body("object").id
-            drawn = [
-                (geom.segid, geom.objid) for geom in self._scene.geoms[: self._scene.ngeom] if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM
-            ]
-            self._object = np.zeros(65536, dtype=bool)
-            self._object[[seg + 1 for seg, geom in drawn if self._model.geom_bodyid[geom] == body]] = True
-        return self._object[colours[..., 0].astype(np.uint16) | colours[..., 1].astype(np.uint16) << 8]
+        of_object = np.zeros(65536, dtype=bool)
+        of_object[1 + np.flatnonzero(self._object[shown])] = True  # 0 is the background, then what is drawn, in the order of the model
+        return of_object[colours[..., 0].astype(np.uint16) | colours[..., 1].astype(np.uint16) << 8]
 
     def close(self) -> None:
         """Gives the GL context back; idempotent."""
@@ -66,6 +74,31 @@ class Renderer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _in_view(self, half: float) -> np.ndarray:
+        """Which of the drawn geoms' bounding spheres reach into a pyramid of view of this half angle [rad], (n,) bool."""
+        seen, radius = self._seen, self._radius
+        outside = np.abs(seen[:, :2]).max(axis=1) * np.cos(half) + seen[:, 2] * np.sin(half)  # of the nearest side
+        return (outside < radius) & (seen[:, 2] < radius)
+
+    def _may_hide(self) -> np.ndarray:
+        """Which of the drawn geoms are the object's, or overlap it as the camera sees their bounding spheres, (n,) bool."""
+        seen, radius = self._seen, self._radius
+        centre = seen[self._object].mean(axis=0)
+        size = (np.linalg.norm(seen[self._object] - centre, axis=1) + radius[self._object]).max()
+        away, far = np.maximum(np.linalg.norm(seen, axis=1), 1e-9), max(float(np.linalg.norm(centre)), 1e-9)
+        apart = np.arccos(np.clip(seen @ centre / (away * far), -1, 1))
+        wide = np.arcsin(np.minimum(radius / away, 1)) + np.arcsin(min(size / far, 1))
+        around = (away <= radius) | (far <= size)  # the camera is inside a sphere: angles say nothing
+        return self._object | around | (apart <= wide)
+
+    def _choose(self, shown: np.ndarray) -> None:
+        """Makes the scene of some of the drawn geoms, (n,) bool."""
+        groups = self._model.geom_group
+        kept = groups[self._drawn]
+        groups[self._drawn[~shown]] = _HIDDEN
+        mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        groups[self._drawn] = kept
 
     def _draw(self) -> np.ndarray:
         self._context.make_current()

@@ -76,7 +76,8 @@ def _physics(spec: mujoco.MjSpec, timestep: float) -> None:
     option.impratio = 10
     spec.visual.quality.offsamples = 0  # multi-sampling costs more than all else in software rendering
     spec.visual.quality.shadowsize = 1024
-    spec.visual.quality.numquads = 1  # of planes and boxes: a third of the time of a small picture
+    spec.visual.quality.numquads = 1  # of boxes: a third of the time of a small picture
+    spec.visual.quality.numslices, spec.visual.quality.numstacks = 20, 12  # of spheres and cylinders
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 1280
     spec.visual.map.znear = 0.01
     spec.visual.headlight.ambient = [0.25, 0.25, 0.25]
@@ -86,10 +87,10 @@ def _physics(spec: mujoco.MjSpec, timestep: float) -> None:
 
 def _table(spec: mujoco.MjSpec) -> None:
     world = spec.worldbody
-    box, plane = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_PLANE
+    box = mujoco.mjtGeom.mjGEOM_BOX
     table = world.add_geom(name="table", type=box, size=[0.4, 0.6, 0.02], pos=[0.55, 0, -0.02], rgba=[0.72, 0.6, 0.45, 1])
     table.friction = [1.0, 0.005, 0.0001]
-    world.add_geom(name="floor", type=plane, size=[3, 3, 0.1], pos=[0, 0, -0.6], rgba=[0.4, 0.42, 0.45, 1])
+    world.add_geom(name="floor", type=box, size=[3, 3, 0.05], pos=[0, 0, -0.65], rgba=[0.4, 0.42, 0.45, 1])
     sun = world.add_light(name="sun", pos=[0.5, -0.6, 1.8], dir=[0, 0.35, -1], castshadow=False)
     sun.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
     sun.diffuse, sun.ambient, sun.specular = [0.6, 0.6, 0.6], [0.1, 0.1, 0.1], [0.2, 0.2, 0.2]
