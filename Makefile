@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE  # compiling torch again in every process would take minutes
 
 BIN := .venv/bin
 STAMP := .venv/.setup-done

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from policies.attention import Layout
 from policies.patches import Keep
+from policies.vit import scattered
 
 
 class AttentionPool(nn.Module):
@@ -20,7 +20,7 @@ class AttentionPool(nn.Module):
     def __init__(self, dim: int, heads: int, cameras: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Parameter(0.1 * torch.randn(cameras, dim))
+        self.query = scattered(cameras, dim, std=0.1)
         self.kv = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
 

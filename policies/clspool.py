@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from policies.attention import Layout
 from policies.patches import Keep
+from policies.vit import scattered
 
 
 class ClsPool(nn.Module):
@@ -18,7 +18,7 @@ class ClsPool(nn.Module):
 
     def __init__(self, dim: int, heads: int, cameras: int) -> None:
         super().__init__()
-        self.cls = nn.Parameter(0.1 * torch.randn(cameras, dim))
+        self.cls = scattered(cameras, dim, std=0.1)
 
     def prefix(self, camera: Tensor) -> Tensor | None:
         return self.cls[camera]  # (S, D)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from policies.attention import Layout
 from policies.patches import Keep
 from policies.pooling import mean_tokens
+from policies.vit import scattered
 
 
 class DetPool(nn.Module):
@@ -19,7 +20,7 @@ class DetPool(nn.Module):
 
     def __init__(self, dim: int, heads: int, cameras: int) -> None:
         super().__init__()
-        self.absent = nn.Parameter(0.1 * torch.randn(cameras, dim))
+        self.absent = scattered(cameras, dim, std=0.1)
 
     def prefix(self, camera: Tensor) -> Tensor | None:
         return None

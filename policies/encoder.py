@@ -15,7 +15,7 @@ from policies.jitter import Jitter
 from policies.meanpool import MeanPool
 from policies.patches import Keep, Patches, cut, thin
 from policies.pooling import PoolingModule
-from policies.vit import Block, sincos
+from policies.vit import Block, scattered, sincos
 
 POOLINGS: dict[Pooling, type[DetPool | MeanPool | ClsPool | AttentionPool]] = {
     Pooling.det: DetPool,
@@ -54,8 +54,10 @@ class Encoder(nn.Module):
         self.keep = kept_by(config.pooling)
         self.by_pixel = self.keep is Keep.OBJECT and config.masking is Masking.pixel
         self.embedding = nn.Linear((4 if self.by_pixel else 3) * config.patch**2, config.dim)
-        self.position = nn.Parameter(sincos(rows, columns, config.dim))  # (G, D), learned from there on
-        self.camera = nn.Parameter(0.1 * torch.randn(cameras, config.dim))
+        self.position = nn.Parameter(torch.empty(rows * columns, config.dim))  # (G, D), learned from a sine-cosine embedding on
+        if not self.position.is_meta:  # a network without memory only tells its shapes
+            self.position.data = sincos(rows, columns, config.dim)
+        self.camera = scattered(cameras, config.dim, std=0.1)
         self.blocks = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
         self.pooling: PoolingModule = POOLINGS[config.pooling](config.dim, config.heads, cameras)

@@ -13,6 +13,7 @@ from policies.encoder import Encoder
 from policies.jitter import Jitter
 from policies.patches import Patches
 from policies.stats import Stats
+from policies.vit import scattered
 
 GRASP = 5
 """Grasp point (3), cosine and sine of twice the yaw: a jaw is the same after half a turn."""
@@ -82,7 +83,7 @@ class PolicyNetwork(nn.Module):
         width, dim = config.width, config.encoder.dim
         self.encoder = Encoder(config.encoder, cameras, size)
         self.token = nn.Sequential(nn.Linear(cameras * dim + self.width, width), nn.GELU(), nn.Linear(width, width))
-        self.moment = nn.Parameter(0.02 * torch.randn(config.history, width))
+        self.moment = scattered(config.history, width, std=0.02)
         layer = lambda: nn.TransformerEncoderLayer(width, 8, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)  # noqa: E731
         self.history = nn.ModuleList(layer() for _ in range(config.history_layers if config.history > 1 else 0))
         self.trunk = nn.Sequential(*(ResidualBlock(width) for _ in range(config.blocks)), nn.LayerNorm(width))

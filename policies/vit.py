@@ -34,3 +34,8 @@ def sincos(rows: int, columns: int, dim: int) -> Tensor:
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     angles = [axis.reshape(-1, 1).double() * frequency for axis in (column, row)]  # (G, D/4) each
     return torch.cat([f(a) for a in angles for f in (torch.sin, torch.cos)], 1).float()
+
+
+def scattered(*shape: int, std: float) -> nn.Parameter:
+    """A parameter of this shape and standard deviation, uniform: for normal ones, the meta device would import torch's compiler (3 s)."""
+    return nn.Parameter(nn.init.uniform_(torch.empty(*shape), -std * 3**0.5, std * 3**0.5))
