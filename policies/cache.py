@@ -9,17 +9,16 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 
 from episodes.dataset import Dataset
 from policies.errors import PolicyError
-from policies.patches import Keep, cut
+from policies.patches import Keep, Patches, cut
 from policies.table import Table, frames_of, read_table
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,8 @@ class Cache:
     """Place in the grid, (N,) u16."""
     offsets: np.ndarray
     """First patch of each picture, and N, (P + 1,) i64."""
+    silhouette: np.ndarray
+    """What each whole mask says by itself, (P, 12) f32."""
     cameras: int
     fingerprint: str
 
@@ -94,6 +95,7 @@ def _open(path: Path, cameras: int, patch: int, name: str) -> Cache:
         _map(path / "mask.bin", np.uint8, (n, -(-patch * patch // 8))),
         _map(path / "index.bin", np.uint16, (n,)),
         offsets,
+        np.load(path / "silhouette.npy", allow_pickle=False),
         cameras,
         name,
     )
@@ -106,25 +108,27 @@ def _map(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
 def _write(path: Path, dataset: Dataset, table: Table, kept: Kept, watch: Callable[[int], object]) -> None:
     table.save(path / "table.npz")
     names = tuple(dataset.info.cameras)
-    counts = []
+    counts, silhouettes = [], []
     with open(path / "pixels.bin", "wb") as pixels, open(path / "mask.bin", "wb") as mask, open(path / "index.bin", "wb") as index:
         for i, episode in enumerate(dataset):
             frames = frames_of(len(episode.qpos), i, kept.stride)
             images = np.stack([episode.images[c][frames] for c in names], 1)  # (F, V, H, W, 3)
             masks = np.stack([episode.masks[c][frames] for c in names], 1)  # (F, V, H, W)
-            counts.append(_append(images, masks, kept, pixels, mask, index))
+            patches = _cut(images, masks, kept)
+            pixels.write(patches.pixels.contiguous().numpy().tobytes())
+            mask.write(np.packbits(patches.mask.numpy(), axis=1).tobytes())
+            index.write(patches.index.numpy().astype(np.uint16).tobytes())
+            counts.append(patches.lengths.numpy())
+            silhouettes.append(patches.silhouette.numpy())
             watch(1)
+    np.save(path / "silhouette.npy", np.concatenate(silhouettes))
     np.save(path / "offsets.npy", np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64))
 
 
-def _append(images: np.ndarray, masks: np.ndarray, kept: Kept, pixels: BinaryIO, mask: BinaryIO, index: BinaryIO) -> np.ndarray:
-    """Writes the kept patches of (F, V, H, W, 3) pictures; returns how many of each picture, (F * V,)."""
+def _cut(images: np.ndarray, masks: np.ndarray, kept: Kept) -> Patches:
+    """The kept patches of (F, V, H, W, 3) pictures with masks (F, V, H, W)."""
     height, width = images.shape[2:4]
     if height % kept.patch or width % kept.patch:
         raise PolicyError(f"patch={kept.patch} does not divide the dataset's pictures of {height}x{width} px")
     flat = torch.from_numpy(images).flatten(0, 1).permute(0, 3, 1, 2)  # (S, 3, H, W)
-    patches = cut(flat, torch.from_numpy(masks).flatten(0, 1), torch.arange(len(flat)), kept.patch, kept.keep)
-    pixels.write(patches.pixels.contiguous().numpy().tobytes())
-    mask.write(np.packbits(patches.mask.numpy(), axis=1).tobytes())
-    index.write(patches.index.numpy().astype(np.uint16).tobytes())
-    return patches.lengths.numpy()
+    return cut(flat, torch.from_numpy(masks).flatten(0, 1), torch.arange(len(flat)), kept.patch, kept.keep)

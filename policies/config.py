@@ -83,6 +83,8 @@ class EncoderConfig:
     """How the tokens of a picture become one vector."""
     masking: Masking = Masking.pixel
     """What is done inside the kept patches; the baselines see no mask and ignore it."""
+    silhouette: bool = True
+    """Whether box, centre, size and direction of the mask join the vector of detection pooling; the baselines see no mask."""
     patch: int = 8
     """Side of a patch [px]; must divide the pictures."""
     dim: int = 128

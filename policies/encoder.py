@@ -15,6 +15,7 @@ from policies.jitter import Jitter
 from policies.meanpool import MeanPool
 from policies.patches import Keep, Patches, cut, thin
 from policies.pooling import PoolingModule
+from policies.silhouette import Silhouette
 from policies.vit import Block, scattered, sincos
 
 POOLINGS: dict[Pooling, type[DetPool | MeanPool | ClsPool | AttentionPool]] = {
@@ -61,6 +62,7 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
         self.pooling: PoolingModule = POOLINGS[config.pooling](config.dim, config.heads, cameras)
+        self.silhouette = Silhouette(config.dim, cameras) if config.silhouette and self.keep is Keep.OBJECT else None
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
         """Pictures (B, V, 3, H, W) u8 and masks (B, V, H, W) bool to (B, V, D)."""
@@ -84,7 +86,11 @@ class Encoder(nn.Module):
             x = torch.cat([x, *([] if prefix is None else [prefix]), x.new_zeros(layout.filler, x.shape[1])])
         for block in self.blocks:
             x = block(x, layout)
-        return self.pooling(self.norm(x).float(), layout, patches.camera)  # (S, D)
+        return self.outline(self.pooling(self.norm(x).float(), layout, patches.camera), patches)  # (S, D)
+
+    def outline(self, pooled: Tensor, patches: Patches) -> Tensor:
+        """Pooled vectors (S, D), and what the masks say by themselves where that is wanted."""
+        return pooled if self.silhouette is None else pooled + self.silhouette(patches.silhouette, patches.camera)
 
     def embed(self, patches: Patches, jitter: Jitter | None = None) -> Tensor:
         """Patches to tokens (N, D)."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from policies.silhouette import measure
 
 
 class Keep(Enum):
@@ -33,10 +35,12 @@ class Patches:
     """Camera of each picture, (S,) i64."""
     lengths: Tensor
     """Kept patches of each picture, (S,) i64; sums to N."""
+    silhouette: Tensor
+    """What each whole mask says by itself, (S, 12) f32: see policies/silhouette.py."""
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Patches:
         """The same on another device."""
-        return Patches(*(x.to(device, non_blocking=non_blocking) for x in (self.pixels, self.mask, self.index, self.camera, self.lengths)))
+        return Patches(*(getattr(self, field.name).to(device, non_blocking=non_blocking) for field in fields(self)))
 
     @property
     def picture(self) -> Tensor:
@@ -55,7 +59,7 @@ def cut(images: Tensor, masks: Tensor, camera: Tensor, patch: int, keep: Keep) -
     kept = bits.any(-1)  # (S, G)
     if keep is Keep.ALL:
         kept = torch.ones_like(kept)
-    return Patches(pixels[kept], bits[kept], kept.nonzero()[:, 1], camera, kept.sum(1))
+    return Patches(pixels[kept], bits[kept], kept.nonzero()[:, 1], camera, kept.sum(1), measure(masks))
 
 
 def thin(patches: Patches, cap: int, priority: Tensor | None = None) -> Patches:
@@ -73,7 +77,8 @@ def thin(patches: Patches, cap: int, priority: Tensor | None = None) -> Patches:
     starts = torch.cumsum(patches.lengths, 0) - patches.lengths
     rank = torch.arange(len(order), device=order.device) - starts[picture]
     kept = torch.sort(order[rank < cap]).values
-    return Patches(patches.pixels[kept], patches.mask[kept], patches.index[kept], patches.camera, patches.lengths.clamp(max=cap))
+    rest = {name: getattr(patches, name)[kept] for name in ("pixels", "mask", "index")}
+    return replace(patches, **rest, lengths=patches.lengths.clamp(max=cap))
 
 
 @lru_cache(maxsize=8)

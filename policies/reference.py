@@ -25,4 +25,5 @@ def encode_masked(encoder: Encoder, images: Tensor, masks: Tensor) -> Tensor:
     x = encoder.norm(x)
     total = (x * touched[..., None]).sum(1)  # (S, D)
     mean = total / touched.sum(1).clamp(min=1)[:, None]
-    return torch.where(touched.any(1)[:, None], mean, encoder.pooling.absent[camera]).view(b, v, -1)  # pyright: ignore[reportAttributeAccessIssue]
+    pooled = torch.where(touched.any(1)[:, None], mean, encoder.pooling.absent[camera])  # pyright: ignore[reportAttributeAccessIssue]
+    return encoder.outline(pooled, patches).view(b, v, -1)

@@ -112,6 +112,7 @@ class Sampler:
             torch.from_numpy(cache.index[rows].astype(np.int64)),
             torch.from_numpy(pictures % cache.cameras),
             torch.from_numpy(lengths),
+            torch.from_numpy(cache.silhouette[pictures]),
         )
         return thin(patches, self.cap, None if rng is None else torch.from_numpy(rng.random(len(rows))))
 
