@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from assets.objects import find_ycb, open_objects, suite_names
+from assets.graspable import Graspable
+from assets.objects import ObjectSet, find_ycb, open_objects, open_ycb
 from assets.toys import ToySet
 from eval.errors import EvalError
 from eval.results import read_json
@@ -46,13 +47,17 @@ def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = Non
         folder = find_ycb()
         if folder is None:
             raise EvalError("no YCB objects here; name their folder in CEZANNE_OBJECTS, or try suite=household")
-        return make_suite(name, open_objects(folder).select(suite_names(folder)).objects, trials=trials, seed=seed, limit=limit)
+        return make_suite(name, _usable(open_ycb(folder)), trials=trials, seed=seed, limit=limit)
     if not Path(name).is_dir():
         raise EvalError(f"suite {name!r} is neither one of {', '.join(SUITES)} nor a folder of objects")
-    found = open_objects(name)
+    return make_suite(Path(name).resolve().name, _usable(open_objects(name)), trials=trials, seed=seed, limit=limit)
+
+
+def _usable(found: ObjectSet) -> tuple[Graspable, ...]:
+    """The objects of a set; what was refused is named on stderr."""
     for refused, why in found.refused:
         print(f"{refused}: left out: {why}", file=sys.stderr)
-    return make_suite(Path(name).resolve().name, found.objects, trials=trials, seed=seed, limit=limit)
+    return found.objects
 
 
 def training_seeds(checkpoint: Path) -> set[int]:

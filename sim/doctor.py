@@ -124,6 +124,7 @@ def report(found: dict) -> str:
         source = f", from {found['osmesa']}" if name == "osmesa" and found["osmesa"] else ""
         lines.append(f"  {name:8} {'renders' if probe['ok'] else 'FAILS  '}  {probe['detail']}{source}, {probe['seconds']:.1f} s{chosen}")
     gpu, folder = found["gpu"], found["objects"]["folder"]
+    count = found["objects"]["count"]
     seen = "seen by torch" if gpu and gpu["torch"] else "NOT seen by torch"
     lines += [
         "Machine",
@@ -132,7 +133,7 @@ def report(found: dict) -> str:
         f"  memory   {found['memory_gb']} GB, {found['memory_free_gb']} free",
         f"  disk     {found['disk_free_gb']} GB free here",
         f"  ffmpeg   {found['ffmpeg'] or 'MISSING'}",
-        f"  objects  {folder or 'none besides the six household objects; CEZANNE_OBJECTS names a folder of more'}",
+        f"  objects  {f'{count} in {folder}' if folder else 'the six household objects; CEZANNE_OBJECTS names a folder of more'}",
         f"Versions, Python {found['python']}",
         *(
             f"  {name:14} {version or ('MISSING' if name in PACKAGES else 'not installed; ' + OPTIONAL[name])}"
@@ -187,12 +188,15 @@ def _ffmpeg() -> str | None:
 
 def _objects() -> dict:
     """Where more objects lie, and how many."""
-    folder = os.environ.get("CEZANNE_OBJECTS", "")
-    if not folder:
+    named = os.environ.get("CEZANNE_OBJECTS", "")
+    try:
+        from assets.objects import find_ycb
+    except ImportError as error:  # a package is missing, which is named above
+        return {"folder": None, "count": 0, "problem": f"objects cannot be opened: {error}"}
+    packs = find_ycb()
+    if packs is not None:
+        return {"folder": str(packs), "count": sum(1 for _ in packs.glob("*/object.xml")), "problem": None}
+    if not named:
         return {"folder": None, "count": 0, "problem": None}
-    if not Path(folder).is_dir():
-        return {"folder": folder, "count": 0, "problem": f"CEZANNE_OBJECTS={folder}: there is no such folder"}
-    packs = sum(1 for _ in Path(folder).glob("*/object.xml"))
-    meshes = sum(1 for path in Path(folder).iterdir() if path.suffix.lower() in (".obj", ".stl", ".glb"))
-    problem = None if packs or meshes else f"CEZANNE_OBJECTS={folder}: holds neither object.xml packs nor .obj, .stl, .glb meshes"
-    return {"folder": folder, "count": packs or meshes, "problem": problem}
+    problem = "holds no packs (NAME/object.xml)" if Path(named).expanduser().is_dir() else "there is no such folder"
+    return {"folder": named, "count": 0, "problem": f"CEZANNE_OBJECTS={named}: {problem}"}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from assets.graspable import CONTACT, VISUAL, Graspable
-from assets.objects import ObjectError, find_ycb, open_objects, suite_names
+from assets.objects import ObjectError, find_ycb, open_objects, open_ycb
 from assets.objects.mesh import read_mesh
+from assets.objects.objectset import SUITE
 from assets.objects.pack import bounds, extents, open_pack
 
 CUBE = "v -1 -1 -1\nv 1 -1 -1\nv 1 1 -1\nv -1 1 -1\nv -1 -1 1\nv 1 -1 1\nv 1 1 1\nv -1 1 1\n"
@@ -78,7 +79,20 @@ def test_ycb() -> None:
         thing = open_pack(folder / name)
         keeps_the_contract(thing)
         assert thing.spec().compile().ntex == 1
-    assert len(suite_names(folder)) == 74
+    assert len(open_ycb(folder)) == 74
+
+
+def test_a_list_beside_the_packs_chooses_among_them(tmp_path) -> None:
+    for name in ("cube", "other"):
+        pack(tmp_path / name)
+    assert open_ycb(tmp_path).names == ("cube", "other")
+    (tmp_path / SUITE).write_text("other\nabsent\n")
+    chosen = open_ycb(tmp_path)
+    assert chosen.names == ("other",)
+    assert dict(chosen.refused) == {"absent": "it is not in the folder"}
+    (tmp_path / SUITE).write_text("absent")
+    with pytest.raises(ObjectError, match="none of the objects"):
+        open_ycb(tmp_path)
 
 
 def test_pack(tmp_path) -> None:

@@ -101,9 +101,18 @@ def find_ycb() -> Path | None:
     return None
 
 
-def suite_names(folder: Path) -> tuple[str, ...]:
-    """The objects of ManiSkill's PickSingleYCB, as listed beside the packs. Raises ObjectError where the list is missing."""
+def open_ycb(folder: Path) -> ObjectSet:
+    """ManiSkill's PickSingleYCB, by the list that lies beside the packs; all packs where none does. Raises ObjectError."""
+    found = open_objects(folder)
     try:
-        return tuple((folder / SUITE).read_text().split())
-    except OSError as error:
-        raise ObjectError(f"{folder / SUITE} cannot be read: {error.strerror}") from error
+        wanted = (folder / SUITE).read_text().split()
+    except FileNotFoundError:
+        return found
+    except (OSError, ValueError) as error:
+        raise ObjectError(f"{folder / SUITE} cannot be read: {error}") from error
+    refused = dict(found.refused)
+    missing = [(name, "it is not in the folder") for name in wanted if name not in found.names and name not in refused]
+    chosen = found.select(name for name in wanted if name in found.names)
+    if not len(chosen):
+        raise ObjectError(f"{folder} holds none of the objects that {SUITE} names")
+    return ObjectSet(chosen.objects, (*((name, why) for name, why in found.refused if name in wanted), *missing))
