@@ -94,7 +94,7 @@ class EncoderConfig:
     heads: int = 4
     """Attention heads."""
     cap: int = 48
-    """Most object patches used of a picture, for speed: a random subset in training, a fixed one in use; 0 uses all."""
+    """Most object patches used of a picture: a random subset in training, a fixed one in use; 0 uses all."""
 
     def __post_init__(self) -> None:
         require_positive(self, "patch", "dim", "layers", "heads")
@@ -162,6 +162,8 @@ class TrainConfig:
     """Decay of the averaged weights, which are the ones that act."""
     proprio_noise: float = 0.01
     """Standard deviation of noise on joint positions [rad], a tenth of it on the gripper. Targets stay where they are."""
+    patches: int = 16
+    """Most object patches of a picture in training, drawn anew each time (PatchDropout, Liu et al. 2023); 0: as in use."""
     colour: bool = True
     """Random gain, bias and channel order of colours, per sample."""
     before_closing: float = 0.3
@@ -191,7 +193,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "batch", "lr", "clip", "frame_stride", "validate_every", "log_every")
-        require_not_negative(self, "seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "threads")
+        require_not_negative(self, "seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "threads", "patches")
         require_not_negative(self, "checkpoint_steps", "checkpoint_seconds")
         require_range(self, 0.0, 1.0, "before_closing")
         require_range(self, 0.0, 0.5, "holdout")

@@ -26,7 +26,9 @@ class Sampler:
     history: int
     joints: int
     cap: int
-    """Most patches of a picture; 0 for all."""
+    """Most patches of a picture in use; 0 for all."""
+    training_cap: int = 0
+    """Most patches of a picture in training, drawn anew each time; 0: as in use."""
     proprio_noise: float = 0.0
     colour: bool = False
     before_closing: float = 0.0
@@ -114,7 +116,9 @@ class Sampler:
             torch.from_numpy(lengths),
             torch.from_numpy(cache.silhouette[pictures]),
         )
-        return thin(patches, self.cap, None if rng is None else torch.from_numpy(rng.random(len(rows))))
+        if rng is None:
+            return thin(patches, self.cap)
+        return thin(patches, self.training_cap or self.cap, torch.from_numpy(rng.random(len(rows))))
 
 
 def measure_stats(sampler: Sampler, actions: Actions) -> Stats:

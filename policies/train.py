@@ -84,6 +84,7 @@ def open_sampler(cfg: TrainConfig) -> tuple[Sampler, Contract]:
         history=cfg.policy.history,
         joints=len(contract.joints),
         cap=encoder.cap if keep is Keep.OBJECT else 0,
+        training_cap=cfg.patches if keep is Keep.OBJECT else 0,
         proprio_noise=cfg.proprio_noise,
         colour=cfg.colour,
         before_closing=cfg.before_closing,

@@ -51,7 +51,7 @@ class ToysConfig:
     """Fewest and most parts of a toy, within 1 to 5."""
     shapes: list[str] = field(default_factory=lambda: list(SHAPES))
     """Primitives that take part: sphere, cuboid, cylinder, ring."""
-    small: float = 0.45
+    small: float = 0.3
     """Share of small compositions [0..1]; the rest have the size of household things."""
     scale: list[float] = field(default_factory=lambda: [0.7, 1.4])
     """Of small compositions, smallest and largest."""

@@ -34,7 +34,7 @@ class Recipe:
     """Fewest and most parts."""
     shapes: tuple[str, ...] = tuple(SHAPES)
     """Which primitives take part."""
-    small: float = 0.45
+    small: float = 0.3
     """Share of small compositions; the rest are household-size: one large part that stands or lies, mostly with up to two small ones."""
     scale: tuple[float, float] = (0.7, 1.4)
     """Of the parts of small compositions, whose half sizes are 7-24 mm at 1."""
