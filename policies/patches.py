@@ -53,13 +53,13 @@ def cut(images: Tensor, masks: Tensor, camera: Tensor, patch: int, keep: Keep) -
     """Cuts pictures (S, 3, H, W) u8 with masks (S, H, W) bool of cameras (S,) into patches of side `patch` [px]."""
     s, _, height, width = images.shape
     rows, columns, area = height // patch, width // patch, patch * patch
-    pixels = images.reshape(s, 3, rows, patch, columns, patch).permute(0, 2, 4, 1, 3, 5)
-    pixels = pixels.reshape(s, rows * columns, 3, area)  # (S, G, 3, pp)
-    bits = masks.reshape(s, rows, patch, columns, patch).permute(0, 1, 3, 2, 4).reshape(s, rows * columns, area)  # (S, G, pp)
-    kept = bits.any(-1)  # (S, G)
-    if keep is Keep.ALL:
-        kept = torch.ones_like(kept)
-    return Patches(pixels[kept], bits[kept], kept.nonzero()[:, 1], camera, kept.sum(1), measure(masks))
+    pixels = images.view(s, 3, rows, patch, columns, patch).permute(0, 2, 4, 1, 3, 5)  # (S, rows, columns, 3, p, p)
+    bits = masks.view(s, rows, patch, columns, patch).permute(0, 1, 3, 2, 4)  # (S, rows, columns, p, p)
+    kept = bits.flatten(3).any(3) if keep is Keep.OBJECT else bits.new_ones(s, rows, columns)
+    places = kept.nonzero(as_tuple=True)
+    index = places[1] * columns + places[2]
+    lengths = kept.flatten(1).sum(1)
+    return Patches(pixels[places].reshape(-1, 3, area), bits[places].reshape(-1, area), index, camera, lengths, measure(masks))
 
 
 def thin(patches: Patches, cap: int, priority: Tensor | None = None) -> Patches:

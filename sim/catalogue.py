@@ -192,9 +192,9 @@ def portrait(thing: Graspable, size: int) -> tuple[np.ndarray, float]:
     mujoco.mju_mat2Quat(model.cam_quat[index], np.stack([right, up, -_LOOK], axis=1).ravel())
     model.light_pos[model.light("sun").id][:2] += points.mean(axis=0)[:2]
     mujoco.mj_forward(model, data)
-    with Renderer(model, size, shadows=True) as renderer:
+    with Renderer(model, shadows=True) as renderer:
         renderer.look(data, "portrait")
-        return renderer.picture(), float(np.ptp(points, axis=0).max())
+        return renderer.picture(size), float(np.ptp(points, axis=0).max())
 
 
 def _rest(model: mujoco.MjModel, data: mujoco.MjData) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+from functools import cache
+
 import mujoco
 import numpy as np
 
 from assets.graspable import VISUAL
 from sim import gl
+from sim.errors import SceneError
 
 _HIDDEN = 5
 """A geom group that is never drawn."""
 
 
 class Renderer:
-    """Draws one model at one size. Owns a GL context: close it, or use it as a context manager."""
+    """Draws one model, square, at any size up to the model's offscreen buffer. Close it, or use it as a context manager."""
 
-    def __init__(self, model: mujoco.MjModel, size: int, *, shadows: bool = False) -> None:
+    def __init__(self, model: mujoco.MjModel, *, shadows: bool = False) -> None:
         gl.require()
-        self._model, self._size, self._shadows = model, size, shadows
-        self._context = mujoco.GLContext(size, size)
+        self._model, self._shadows = model, shadows
+        self._context = _context(threading.get_ident())
         self._context.make_current()
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 8)
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
@@ -30,9 +34,7 @@ class Renderer:
         self._option.tendongroup[:] = 0
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._rect = mujoco.MjrRect(0, 0, size, size)
         self._gl = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gl)
         self._drawn = np.flatnonzero(np.isin(model.geom_group, (0, VISUAL)))
         self._object = model.geom_bodyid[self._drawn] == mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "object")
         plane = model.geom_type[self._drawn] == mujoco.mjtGeom.mjGEOM_PLANE
@@ -45,29 +47,29 @@ class Renderer:
         self._seen = (data.geom_xpos[self._drawn] - data.cam_xpos[k]) @ data.cam_xmat[k].reshape(3, 3)  # right, up, backwards [m]
         self._view = np.ones_like(self._object) if self._shadows else self._in_view(np.radians(self._model.cam_fovy[k]) / 2)
 
-    def picture(self) -> np.ndarray:
-        """What the camera sees, (H, W, 3) uint8, row 0 on top."""
+    def picture(self, size: int) -> np.ndarray:
+        """What the camera sees, (size, size, 3) uint8, row 0 on top."""
         self._choose(self._view)
-        return self._draw()
+        return self._draw(size)
 
-    def mask(self) -> np.ndarray:
-        """Pixels where the camera sees the object, (H, W) bool: what stands in front of it hides it."""
+    def mask(self, size: int) -> np.ndarray:
+        """Pixels where the camera sees the object, (size, size) bool: what stands in front of it hides it."""
         if not (self._object & self._view).any():
-            return np.zeros((self._size, self._size), bool)
+            return np.zeros((size, size), bool)
         shown = self._view & self._may_hide()
         self._choose(shown)
         flags = self._scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
-        colours = self._draw()
+        colours = self._draw(size)
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
         of_object = np.zeros(65536, dtype=bool)
         of_object[1 + np.flatnonzero(self._object[shown])] = True  # 0 is the background, then what is drawn, in the order of the model
         return of_object[colours[..., 0].astype(np.uint16) | colours[..., 1].astype(np.uint16) << 8]
 
     def close(self) -> None:
-        """Gives the GL context back; idempotent."""
+        """Gives the model's textures and meshes back; idempotent."""
+        self._context.make_current()
         self._gl.free()
-        self._context.free()
 
     def __enter__(self) -> Renderer:
         return self
@@ -100,9 +102,18 @@ class Renderer:
         mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
         groups[self._drawn] = kept
 
-    def _draw(self) -> np.ndarray:
+    def _draw(self, size: int) -> np.ndarray:
+        if size > min(self._gl.offWidth, self._gl.offHeight):
+            raise SceneError(f"a picture of {size} px; this scene draws at most {min(self._gl.offWidth, self._gl.offHeight)} px a side")
         self._context.make_current()
-        colours = np.empty((self._size, self._size, 3), np.uint8)
-        mujoco.mjr_render(self._rect, self._scene, self._gl)
-        mujoco.mjr_readPixels(colours, None, self._rect, self._gl)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gl)
+        rect, colours = mujoco.MjrRect(0, 0, size, size), np.empty((size, size, 3), np.uint8)
+        mujoco.mjr_render(rect, self._scene, self._gl)
+        mujoco.mjr_readPixels(colours, None, rect, self._gl)
         return colours[::-1]  # GL's first row is the bottom
+
+
+@cache
+def _context(thread: int) -> mujoco.GLContext:
+    """The GL context of a thread, for as long as the process lives: a new one costs 0.1 s, since drivers compile their shaders again."""
+    return mujoco.GLContext(16, 16)

@@ -41,6 +41,7 @@ class SceneConfig:
         """The scene as a specification that may still be edited."""
         spec = panda_spec()
         _physics(spec, self.timestep)
+        spec.visual.global_.offwidth = spec.visual.global_.offheight = max(1280, self.size)
         _table(spec)
         for camera in self.cameras:
             camera.add_to(spec)
@@ -78,7 +79,6 @@ def _physics(spec: mujoco.MjSpec, timestep: float) -> None:
     spec.visual.quality.shadowsize = 1024
     spec.visual.quality.numquads = 1  # of boxes: a third of the time of a small picture
     spec.visual.quality.numslices, spec.visual.quality.numstacks = 20, 12  # of spheres and cylinders
-    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 1280
     spec.visual.map.znear = 0.01
     spec.visual.headlight.ambient = [0.25, 0.25, 0.25]
     spec.visual.headlight.diffuse = [0.3, 0.3, 0.3]

@@ -25,7 +25,7 @@ class SimRobot:
         self.config = config
         self.dt = 1 / config.rate
         self._model: mujoco.MjModel | None = None
-        self._renderers: dict[int, Renderer] = {}
+        self._renderer: Renderer | None = None
 
     # --- hardware.api.Robot
 
@@ -51,10 +51,9 @@ class SimRobot:
     def observe(self) -> Observation:
         """Pictures, masks and joints of this moment."""
         images, masks = {}, {}
-        renderer = self._renderer(self.config.size)
         for camera in self.config.cameras:
-            renderer.look(self.data, camera.name)
-            images[camera.name], masks[camera.name] = renderer.picture(), renderer.mask()
+            renderer = self._look(camera.name)
+            images[camera.name], masks[camera.name] = renderer.picture(self.config.size), renderer.mask(self.config.size)
         return Observation(images, masks, self.qpos, self.gripper, float(self.data.time))
 
     def command(self, action: Action) -> Action:
@@ -77,10 +76,10 @@ class SimRobot:
             self.data.ctrl[:-1] = self.data.qpos[self._qpos]
 
     def close(self) -> None:
-        """Gives the GL contexts back; idempotent."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        """Gives back what drawing took; idempotent."""
+        if self._renderer is not None:
+            self._renderer.close()
+        self._renderer = None
 
     def __enter__(self) -> SimRobot:
         self.connect()
@@ -185,15 +184,11 @@ class SimRobot:
 
     def picture(self, camera: str, size: int | None = None) -> np.ndarray:
         """What one camera sees, (size, size, 3) uint8, at any size."""
-        renderer = self._renderer(size or self.config.size)
-        renderer.look(self.data, camera)
-        return renderer.picture()
+        return self._look(camera).picture(size or self.config.size)
 
     def mask(self, camera: str, size: int | None = None) -> np.ndarray:
         """Where one camera sees the object, (size, size) bool, at any size."""
-        renderer = self._renderer(size or self.config.size)
-        renderer.look(self.data, camera)
-        return renderer.mask()
+        return self._look(camera).mask(size or self.config.size)
 
     def _settle(self, xy: np.ndarray, quat: np.ndarray) -> bool:
         model, data = self.model, self.data
@@ -217,10 +212,12 @@ class SimRobot:
         """Of the object's lowest point above the table [m]."""
         return min(lowest(self.model, self.data, geom) for geom in self._object_touch)
 
-    def _renderer(self, size: int) -> Renderer:
-        if size not in self._renderers:
-            self._renderers[size] = Renderer(self.model, size)
-        return self._renderers[size]
+    def _look(self, camera: str) -> Renderer:
+        """The renderer, pointed through a camera."""
+        if self._renderer is None:
+            self._renderer = Renderer(self.model)
+        self._renderer.look(self.data, camera)
+        return self._renderer
 
 
 def _turned(rng: np.random.Generator) -> np.ndarray:
