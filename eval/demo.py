@@ -40,13 +40,13 @@ class DemoConfig:
 
     out: str = "runs/demo"
     """Folder of everything; what is complete there and was made with the same settings is kept."""
-    toys: int = 270
+    toys: int = 240
     """Toys to play with."""
-    demos: int = 810
+    demos: int = 720
     """Demonstrations to learn from."""
     seed: int = 0
     """Of toys, demonstrations, training and start poses."""
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1800))
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=2000))
     """How the policy is trained; data, out, seed and resume are the demo's own."""
     baselines: bool = False
     """Also train mean pooling on the same data for as many steps, and compare."""

@@ -162,7 +162,7 @@ class TrainConfig:
     """Decay of the averaged weights, which are the ones that act."""
     proprio_noise: float = 0.01
     """Standard deviation of noise on joint positions [rad], a tenth of it on the gripper. Targets stay where they are."""
-    patches: int = 16
+    patches: int = 12
     """Most object patches of a picture in training, drawn anew each time (PatchDropout, Liu et al. 2023); 0: as in use."""
     colour: bool = True
     """Random gain, bias and channel order of colours, per sample."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from assets.graspable import CONTACT, VISUAL
 from assets.toys import COLOURS, SHAPES, Part, Recipe, Toy, ToyError, ToySet, sample_toy, toy_mesh, toy_mjcf, toy_spec
 from assets.toys.jaw import graspable, surface
-from assets.toys.sampler import HEAVIEST, SPAN
+from assets.toys.sampler import DENSEST, HEAVIEST, LIGHTEST, SPAN
 from assets.toys.solid import inertial, solid
 
 SEEDS = st.integers(0, 2**31)
@@ -35,8 +35,13 @@ def test_same_seed_same_toy(seed: int) -> None:
 def test_known_toy() -> None:
     """A seed gives this toy on every machine and in every release of this version of toy sets."""
     toy = ToySet.sample(7, 3)[2]
-    assert [p.shape for p in toy.parts] == ["sphere", "cylinder"]
-    assert toy.parts[0].size == (0.0104,)
+    assert [p.shape for p in toy.parts] == ["ring"]
+    assert toy.parts[0].size == (0.0267, 0.004, 0.0025)
+
+
+def test_no_toy_is_so_light_that_fingers_shoot_it_away(toys: ToySet) -> None:
+    for toy in toys:
+        assert toy.density == DENSEST or inertial(toy).mass > 0.5 * LIGHTEST  # parts overlap: the union weighs less than their sum
 
 
 def test_larger_set_begins_with_the_smaller(toys: ToySet) -> None:

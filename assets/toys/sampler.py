@@ -17,6 +17,8 @@ SPAN = (0.020, 0.205)
 """The longest extent of a toy [m]."""
 HEAVIEST = 0.45
 """A toy that would weigh more [kg] gets a lower density: things of that size are hollow."""
+LIGHTEST, DENSEST = 0.012, 2500.0
+"""A toy that would weigh less [kg] gets a higher density [kg/m3], up to that of glass: 3 g are shot away by the fingers' 100 N."""
 CLEARANCE = 0.006
 """How much a jaw must open beyond the section it closes on [m]."""
 THINNEST_WALL = 0.0025
@@ -84,10 +86,17 @@ def sample_toy(rng: np.random.Generator, *, n_parts: int | None = None, recipe: 
         if parts is None or not graspable(parts, recipe.width):
             continue
         volume = sum(part.volume for part in parts)  # at least that of the union
-        toy = Toy(parts, list(COLOURS)[int(rng.integers(len(COLOURS)))], float(min(recipe.density, max(10, math.floor(HEAVIEST / volume)))))
+        toy = Toy(parts, list(COLOURS)[int(rng.integers(len(COLOURS)))], _density(recipe.density, volume))
         if SPAN[0] <= toy.extents().max() <= SPAN[1]:
             return toy
     raise ToyError(f"no graspable toy in {_TRIES} tries: {recipe}")
+
+
+def _density(wanted: float, volume: float) -> float:
+    """The wanted density where that gives a plausible mass, whole [kg/m3]."""
+    if wanted * volume < LIGHTEST:
+        return float(max(wanted, min(DENSEST, math.ceil(LIGHTEST / volume))))
+    return float(min(wanted, max(10, math.floor(HEAVIEST / volume))))
 
 
 def _composition(rng: np.random.Generator, recipe: Recipe, n: int) -> tuple[Part, ...] | None:
