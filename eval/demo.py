@@ -30,7 +30,7 @@ from eval.suite import CELLS, Suite
 from eval.trial import Rules
 from policies.config import Pooling, TrainConfig
 
-_SHOWN = 60
+_SHOWN = 40
 """Toys on the sheet."""
 
 
@@ -40,13 +40,13 @@ class DemoConfig:
 
     out: str = "runs/demo"
     """Folder of everything; what is complete there and was made with the same settings is kept."""
-    toys: int = 240
+    toys: int = 220
     """Toys to play with."""
-    demos: int = 720
+    demos: int = 660
     """Demonstrations to learn from."""
     seed: int = 0
     """Of toys, demonstrations, training and start poses."""
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=2000))
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1900))
     """How the policy is trained; data, out, seed and resume are the demo's own."""
     baselines: bool = False
     """Also train mean pooling on the same data for as many steps, and compare."""

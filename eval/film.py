@@ -11,9 +11,9 @@ from eval.outcome import Outcome
 from eval.suite import Trial
 from eval.trial import Rules, run_trial
 from hardware.api import Policy
+from sim.camera import FILM, SIDE
 from sim.errors import PlacementError
 
-CAMERA = "side"
 SIZE = 320
 """Pictures of films are square, this many pixels a side."""
 EVERY = 2
@@ -51,8 +51,8 @@ class Recorder:
     def step(self, t: int) -> None:
         """Takes every second one."""
         if (t + 1) % EVERY == 0:
-            self.frames.append(self.robot.picture(CAMERA, size=SIZE))  # type: ignore[attr-defined]
-            self.masks.append(self.robot.mask(CAMERA, size=SIZE))  # type: ignore[attr-defined]
+            self.frames.append(self.robot.picture(FILM.name, size=SIZE))  # type: ignore[attr-defined]
+            self.masks.append(self.robot.mask(FILM.name, size=SIZE))  # type: ignore[attr-defined]
 
 
 def portrait(robot) -> np.ndarray | None:
@@ -63,7 +63,7 @@ def portrait(robot) -> np.ndarray | None:
         robot.place(np.array([-0.03, 0.0]), np.random.default_rng(0))
     except PlacementError:
         return None
-    picture, mask = robot.picture(CAMERA, size=_DETAIL), robot.mask(CAMERA, size=_DETAIL)
+    picture, mask = robot.picture(SIDE.name, size=_DETAIL), robot.mask(SIDE.name, size=_DETAIL)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if len(rows) == 0:
         return None

@@ -58,3 +58,6 @@ SIDE = Camera("side", (1.02, 0.36, 0.50), (0.50, 0.0, 0.045), (0, 0, 1), 29.0)
 
 WRIST = Camera("wrist", (0.0, 0.07, 0.02), (0.0, 0.02, 0.16), (0, 1, 0), 72.0, body="right_gripper")
 """In front of the hand, tilted towards the fingertips: sees the object all the way down."""
+
+FILM = Camera("film", (1.10, 0.50, 0.76), (0.49, 0.0, 0.10), (0, 0, 1), 33.0)
+"""For people, in every scene and in no observation: sees the object lifted, and the hand that lifts it."""

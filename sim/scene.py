@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import mujoco
 
 from assets.graspable import Graspable
-from sim.camera import SIDE, WRIST, Camera
+from sim.camera import FILM, SIDE, WRIST, Camera
 from sim.errors import SceneError
 from sim.panda import PANDA, Arm, panda_spec
 
@@ -34,8 +34,9 @@ class SceneConfig:
         substeps = 1 / self.rate / self.timestep
         if abs(substeps - round(substeps)) > 1e-6:
             raise SceneError(f"rate={self.rate} Hz is no whole number of timesteps of {self.timestep} s")
-        if len({camera.name for camera in self.cameras}) != len(self.cameras):
-            raise SceneError(f"two cameras of one name: {', '.join(camera.name for camera in self.cameras)}")
+        names = [camera.name for camera in (*self.cameras, FILM)]
+        if len(set(names)) != len(names):
+            raise SceneError(f"two cameras of one name: {', '.join(names)}; {FILM.name!r} is in every scene")
 
     def build(self) -> Scene:
         """The scene as a specification that may still be edited."""
@@ -43,7 +44,7 @@ class SceneConfig:
         _physics(spec, self.timestep)
         spec.visual.global_.offwidth = spec.visual.global_.offheight = max(1280, self.size)
         _table(spec)
-        for camera in self.cameras:
+        for camera in (*self.cameras, FILM):
             camera.add_to(spec)
         spec.attach(self.object.spec(), frame=spec.worldbody.add_frame(), prefix="")
         if spec.body("object") is None or spec.joint("object") is None:
@@ -79,7 +80,7 @@ def _physics(spec: mujoco.MjSpec, timestep: float) -> None:
     spec.visual.quality.shadowsize = 1024
     spec.visual.quality.numquads = 1  # of boxes: a third of the time of a small picture
     spec.visual.quality.numslices, spec.visual.quality.numstacks = 20, 12  # of spheres and cylinders
-    spec.visual.map.znear = 0.01
+    spec.stat.extent, spec.visual.map.znear = 1.0, 0.01  # nothing nearer than this is drawn [m]: the wrist camera comes close
     spec.visual.headlight.ambient = [0.25, 0.25, 0.25]
     spec.visual.headlight.diffuse = [0.3, 0.3, 0.3]
     spec.visual.headlight.specular = [0, 0, 0]
