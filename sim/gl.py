@@ -1,13 +1,15 @@
-"""Chooses how MuJoCo renders, before mujoco is imported.
+"""Chooses how MuJoCo renders.
 
-`setup()` runs when `sim` is imported and before every verb. It respects `MUJOCO_GL`; else it tries the back ends in child processes
-(a broken EGL hangs rather than fails), keeps the verdict in the user's cache, and sets `MUJOCO_GL` for this process and its children.
+`setup()` runs when `sim` is imported and before every verb; that mujoco was imported before does no harm. It respects `MUJOCO_GL`; else it
+tries the back ends in child processes (a broken EGL hangs rather than fails), keeps the verdict in the user's cache, and sets `MUJOCO_GL`
+for this process and its children.
 Where no system library carries OSMesa, the one in the wheel `lavavu-osmesa` is loaded.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -22,6 +24,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 BACKENDS = ("osmesa", "egl")
 """Tried in this order, EGL first where a GPU is. In software the two are equally fast (190 to 260 observations of two 128 px cameras with
@@ -51,7 +54,7 @@ def setup() -> str | None:
     """Makes MuJoCo render in this process, if anything can; the back end's name, None where nothing renders. Cheap when called again."""
     os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: with one process per core, threads of its own only get in the way
     backend = os.environ.get("MUJOCO_GL", "").lower()
-    if not backend and "mujoco" not in sys.modules:
+    if not backend:
         backend = _chosen() or ""
         if backend:
             os.environ["MUJOCO_GL"] = backend
@@ -68,9 +71,20 @@ def require() -> None:
     if setup() is None:
         if os.environ.get("MUJOCO_GL", "").lower() == "osmesa":
             load_osmesa()
-        if "mujoco" in sys.modules and _chosen():
-            raise GLError("mujoco was imported before sim, which chooses how it renders: import sim first, or set MUJOCO_GL")
         raise GLError("nothing renders here: neither EGL nor OSMesa shows a picture; `cezanne doctor` says why and what to do")
+
+
+def new_context() -> Any:
+    """A GL context of the chosen back end. Its own framebuffer is tiny: MuJoCo draws into one that belongs to the model. Raises GLError.
+
+    `mujoco.GLContext` is chosen when mujoco is imported, which may have been before `setup()`.
+    """
+    require()
+    backend = os.environ["MUJOCO_GL"].lower()
+    try:
+        return importlib.import_module(f"mujoco.{backend}").GLContext(16, 16)
+    except (ImportError, AttributeError, RuntimeError) as error:
+        raise GLError(f"MUJOCO_GL={backend} gives no GL context ({error}); unset it, and `cezanne doctor` says what renders") from error
 
 
 def probe(backend: str, *, deadline: float = DEADLINE) -> Probe:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from functools import cache
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -20,7 +22,6 @@ class Renderer:
     """Draws one model, square, at any size up to the model's offscreen buffer. Close it, or use it as a context manager."""
 
     def __init__(self, model: mujoco.MjModel, *, shadows: bool = False) -> None:
-        gl.require()
         self._model, self._shadows = model, shadows
         self._context = _context(threading.get_ident())
         self._context.make_current()
@@ -114,6 +115,8 @@ class Renderer:
 
 
 @cache
-def _context(thread: int) -> mujoco.GLContext:
+def _context(thread: int) -> Any:
     """The GL context of a thread, for as long as the process lives: a new one costs 0.1 s, since drivers compile their shaders again."""
-    return mujoco.GLContext(16, 16)
+    context = gl.new_context()
+    atexit.register(context.free)  # while what it needs is still there
+    return context

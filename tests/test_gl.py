@@ -84,9 +84,12 @@ def test_a_library_that_is_gone_stops_only_what_renders() -> None:
     assert "GLError: no libOSMesa: install the wheel lavavu-osmesa" in done.stderr
 
 
-def test_a_late_import_of_sim_is_said() -> None:
-    done = child("import mujoco\nfrom sim import gl\ngl.require()", MUJOCO_GL="")
-    assert "import sim first" in done.stderr
+def test_a_late_import_of_sim_renders_all_the_same() -> None:
+    draw = "from assets.toys import ToySet\nfrom sim.scene import SceneConfig\nfrom sim.simrobot import SimRobot\n"
+    draw += "with SimRobot(SceneConfig(ToySet.sample(0, 1).toys[0], size=32)) as robot: print(robot.picture('side').std() > 5)"
+    done = child("import mujoco\n" + draw, MUJOCO_GL="")
+    assert done.stdout.strip() == "True", done.stderr
+    assert not done.stderr
 
 
 def test_the_choice_of_the_user_is_respected() -> None:
