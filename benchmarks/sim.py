@@ -1,7 +1,7 @@
 """Our environment's step against robosuite's: `python -m benchmarks.sim`.
 
 The same arm (Panda with its own jaw), a cube of 4 cm on a table, the same slow wave of absolute joint targets at 20 Hz, the same
-timestep of 2 ms, the same GL back end, one process, in turn: rounds of the variants are interleaved and the median of the rounds counts.
+timestep of 2 ms, the same GL back end, one run, in turn: rounds of the variants are interleaved and the median of the rounds counts.
 A step of either returns joints, gripper and the object's pose. Each is measured as it comes: robosuite with its JOINT_POSITION
 controller and its meshes, ours with position servos and light meshes.
 
@@ -17,11 +17,14 @@ import argparse
 import contextlib
 import json
 import logging
+import multiprocessing
 import statistics
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -65,8 +68,8 @@ def robosuite_step(*, cameras: bool, masks: bool = False) -> Callable[[int], Any
     return lambda t: env.step(np.append(wave(home, t), -1.0))
 
 
-def our_steps() -> dict[str, Callable[[int], Any]]:
-    """Our robot with the same cube; functions that do one control step."""
+def our_step(*, see: str) -> Callable[[int], Any]:
+    """Our robot with the same cube; a function that does one control step and sees nothing, colours, or all: colours and masks."""
     robot = SimRobot(SceneConfig(Toy((Part("cuboid", (0.02, 0.02, 0.02)),), name="cube"), size=SIZE, rate=RATE))
     robot.connect()
     robot.place(np.zeros(2), np.random.default_rng(0))
@@ -74,44 +77,55 @@ def our_steps() -> dict[str, Callable[[int], Any]]:
 
     def step(t: int) -> Any:
         robot.command(Action(wave(home, t), opened))
-        return robot.qpos, robot.gripper, robot.object_pose
+        if see == "all":
+            return robot.observe(), robot.object_pose
+        pictures = [robot.picture(camera.name) for camera in robot.config.cameras] if see == "colours" else []
+        return robot.qpos, robot.gripper, robot.object_pose, pictures
 
-    def step_and_see(t: int) -> Any:
-        robot.command(Action(wave(home, t), opened))
-        return robot.observe(), robot.object_pose
-
-    def step_and_see_colours(t: int) -> Any:
-        return step(t), [robot.picture(camera.name) for camera in robot.config.cameras]
-
-    return {"ours": step, "ours_two_cameras_rgb_and_mask": step_and_see, "ours_two_cameras_rgb": step_and_see_colours}
+    return step
 
 
-def rate(step: Callable[[int], Any], first: int, seconds: float) -> tuple[float, int]:
-    """Steps a second over at least `seconds`, and the number of the step that comes next."""
-    t, begin = first, time.perf_counter()
-    while (passed := time.perf_counter() - begin) < seconds or t - first < 3:
-        step(t)
-        t += 1
-    return (t - first) / passed, t
+VARIANTS: dict[str, Callable[[], Callable[[int], Any]]] = {
+    "robosuite": partial(robosuite_step, cameras=False),
+    "robosuite_two_cameras_rgb": partial(robosuite_step, cameras=True),
+    "robosuite_two_cameras_rgb_and_mask": partial(robosuite_step, cameras=True, masks=True),
+    "ours": partial(our_step, see="nothing"),
+    "ours_two_cameras_rgb": partial(our_step, see="colours"),
+    "ours_two_cameras_rgb_and_mask": partial(our_step, see="all"),
+}
+
+
+def serve(name: str, asked: Connection) -> None:
+    """A process with one variant: for every number of seconds it is sent, it steps for so long and answers with its steps a second."""
+    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        step, t = VARIANTS[name](), 0
+        while seconds := asked.recv():
+            first, begin = t, time.perf_counter()
+            while (passed := time.perf_counter() - begin) < seconds or t - first < 3:
+                step(t)
+                t += 1
+            asked.send((t - first) / passed)
 
 
 def measure(rounds: int, seconds: float) -> dict[str, float]:
-    """Median steps a second of every variant."""
-    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        steps = {
-            "robosuite": robosuite_step(cameras=False),
-            "robosuite_two_cameras_rgb": robosuite_step(cameras=True),
-            "robosuite_two_cameras_rgb_and_mask": robosuite_step(cameras=True, masks=True),
-        } | our_steps()
-    found: dict[str, list[float]] = {name: [] for name in steps}
-    next_step = dict.fromkeys(steps, 0)
+    """Median steps a second of every variant, measured in turn. Each has a process of its own: robosuite draws into whichever GL context
+    was made last, so that next to another one it draws nothing, fast."""
+    context, pipes = multiprocessing.get_context("spawn"), {}
+    for name in VARIANTS:
+        pipes[name], theirs = context.Pipe()
+        context.Process(target=serve, args=(name, theirs), daemon=True).start()
+        theirs.close()
+    found: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for number in range(rounds + 1):  # the first one warms up
-        for name, step in steps.items():
-            speed, next_step[name] = rate(step, next_step[name], seconds if number else 0.2)
+        for name, pipe in pipes.items():
+            pipe.send(seconds if number else 0.2)
+            speed = pipe.recv()
             if number:
                 found[name].append(speed)
         print(f"round {number} of {rounds}", file=sys.stderr)
+    for pipe in pipes.values():
+        pipe.send(0)
     return {name: statistics.median(speeds) for name, speeds in found.items()}
 
 
