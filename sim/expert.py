@@ -14,7 +14,7 @@ import numpy as np
 
 from episodes.episode import Episode
 from hardware.api import Action
-from sim.errors import PlacementError
+from sim.errors import PlacementError, SceneError
 from sim.grasp import Grasp, propose_grasps
 from sim.ik import InverseKinematics
 from sim.simrobot import SimRobot
@@ -23,9 +23,9 @@ from sim.surface import Surface
 VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class ExpertConfig:
-    """How demonstrations are made."""
+    """How demonstrations are made. Not frozen: Hydra refuses overrides of what is."""
 
     area: float = 0.115
     """Objects lie within this distance of the middle of the workspace, in x and in y [m]; wider than what is tested."""
@@ -43,9 +43,11 @@ class ExpertConfig:
     def __post_init__(self) -> None:
         for name in ("area", "start_noise", "path_noise", "retries"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+                raise SceneError(f"{name}={getattr(self, name)} must not be negative")
+        if self.area > 0.15:
+            raise SceneError(f"area={self.area} m; objects lie within 0.15 m of the middle of the workspace, where the arm reaches them")
         if self.retries > 1 or self.candidates < 1:
-            raise ValueError(f"retries={self.retries} is a share of 1 at most, candidates={self.candidates} at least 1")
+            raise SceneError(f"retries={self.retries} is a share of 1 at most, candidates={self.candidates} at least 1")
 
 
 @dataclass(frozen=True)

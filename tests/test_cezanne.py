@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 import cezanne
 import conf.compose
@@ -212,6 +213,18 @@ def test_a_reader_that_leaves_is_not_an_error() -> None:
     with os.fdopen(write, "w") as nobody:
         done = subprocess.run([sys.executable, "-m", "cezanne", "view", "--help"], stdout=nobody, stderr=subprocess.PIPE, text=True)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", [row.name for row in cezanne.VERBS])
+def test_every_key_of_a_verb_can_be_set(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those of nested configs, which Hydra refuses where they are frozen."""
+    monkeypatch.setattr(conf.compose, "CONF", Path(cezanne.__file__).parent / "conf")
+    row = cezanne.find_verb(verb)
+    defaults = conf.compose.defaults(verb, cezanne._load(row.config))
+    keys = list(conf.compose.keys(defaults))
+    assert keys
+    given = [f"{key}={conf.compose.plain(OmegaConf.select(defaults, key))}" for key in keys]
+    assert cezanne.configure(row, given) == cezanne.configure(row, [])
 
 
 @pytest.mark.slow

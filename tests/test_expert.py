@@ -9,6 +9,7 @@ import pytest
 from assets.objects import open_objects
 from assets.toys import ToySet
 from hardware.api import Action
+from sim.errors import SceneError
 from sim.expert import Expert, ExpertConfig
 from sim.grasp import OPENING, closing, propose_grasps
 from sim.ik import InverseKinematics, down
@@ -143,7 +144,9 @@ def test_rendering_from_elsewhere_leaves_all_else_alone(robot, episode):
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ValueError, match="retries"):
+    with pytest.raises(SceneError, match="retries"):
         ExpertConfig(retries=2)
-    with pytest.raises(ValueError, match="area"):
+    with pytest.raises(SceneError, match="area"):
         ExpertConfig(area=-1)
+    with pytest.raises(SceneError, match=r"within 0\.15 m"):
+        ExpertConfig(area=0.4)
