@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -72,6 +73,27 @@ def require() -> None:
         if os.environ.get("MUJOCO_GL", "").lower() == "osmesa":
             load_osmesa()
         raise GLError("nothing renders here: neither EGL nor OSMesa shows a picture; `cezanne doctor` says why and what to do")
+
+
+@contextmanager
+def leave_choice_to_children() -> Iterator[None]:
+    """While it lasts, new processes choose for themselves.
+
+    Where OSMesa is the wheel's, mujoco cannot be imported under MUJOCO_GL=osmesa before sim has loaded it; a spawned process imports its
+    main module first, in whatever order that is written.
+    """
+    backend, source = os.environ.get("MUJOCO_GL", ""), "system"
+    if backend.lower() == "osmesa":
+        with suppress(GLError):
+            source = load_osmesa()
+    if source == "system":
+        yield
+        return
+    del os.environ["MUJOCO_GL"]
+    try:
+        yield
+    finally:
+        os.environ["MUJOCO_GL"] = backend
 
 
 def new_context() -> Any:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from sim import gl
+
 _ATTEMPTS = 2
 
 
@@ -54,7 +56,8 @@ def share(start: Callable[[], Callable[[Any], Any]], items: Sequence[Any], worke
     def launch() -> None:
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(start, theirs), daemon=True)
-        process.start()
+        with gl.leave_choice_to_children():
+            process.start()
         theirs.close()
         give(ours, process)
 

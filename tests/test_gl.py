@@ -13,6 +13,7 @@ import pytest
 
 from sim import gl
 
+ROOT = Path(__file__).resolve().parents[1]
 FROM_THE_WHEEL = """
 import os
 from sim import gl
@@ -90,6 +91,36 @@ def test_a_late_import_of_sim_renders_all_the_same() -> None:
     done = child("import mujoco\n" + draw, MUJOCO_GL="")
     assert done.stdout.strip() == "True", done.stderr
     assert not done.stderr
+
+
+SCRIPT = """
+from assets.toys import ToySet  # imports mujoco
+from sim.scene import SceneConfig
+from sim.simrobot import SimRobot
+from sim.workers import share
+
+def start():
+    return draw
+
+def draw(toy):
+    with SimRobot(SceneConfig(toy, size=32)) as robot:
+        return float(robot.picture("side").std())
+
+if __name__ == "__main__":
+    print([done.value > 5 for done in share(start, ToySet.sample(0, 2).toys, 1)])
+"""
+
+
+def test_workers_of_a_script_that_imports_mujoco_first_render(tmp_path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"],
+        env={**os.environ, "MUJOCO_GL": "", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == "[True, True]", done.stderr
 
 
 def test_the_choice_of_the_user_is_respected() -> None:
