@@ -160,7 +160,10 @@ def _prints(page: Page) -> list[tuple[str, list[str]]]:
 def plain(name: str) -> str:
     """The name of an object for people: `toy-7-00012` is toy 12, `005_tomato_soup_can` tomato soup can."""
     toy = re.fullmatch(r"toy-\d+-(\d+)", name)
-    return f"toy {int(toy[1])}" if toy else re.sub(r"^\d{3}(-\w)?_", "", name).replace("_", " ")
+    if toy:
+        return f"toy {int(toy[1])}"
+    ycb = re.fullmatch(r"\d{3}(?:-(\w))?_(.+)", name)  # one number may stand for several things, told apart by a letter
+    return (f"{ycb[2]} {ycb[1] or ''}".strip() if ycb else name).replace("_", " ")
 
 
 def _percent(share: float) -> str:

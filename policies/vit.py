@@ -37,5 +37,5 @@ def sincos(rows: int, columns: int, dim: int) -> Tensor:
 
 
 def scattered(*shape: int, std: float) -> nn.Parameter:
-    """A parameter of this shape and standard deviation, uniform: for normal ones, the meta device would import torch's compiler (3 s)."""
+    """A parameter of this shape and standard deviation, uniform: for normal ones, the meta device imports torch's compiler, slowly."""
     return nn.Parameter(nn.init.uniform_(torch.empty(*shape), -std * 3**0.5, std * 3**0.5))

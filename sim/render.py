@@ -116,7 +116,7 @@ class Renderer:
 
 @cache
 def _context(thread: int) -> Any:
-    """The GL context of a thread, for as long as the process lives: a new one costs 0.1 s, since drivers compile their shaders again."""
+    """The GL context of a thread, for as long as the process lives: a new one is slow: drivers compile shaders again."""
     context = gl.new_context()
     atexit.register(context.free)  # while what it needs is still there
     return context

