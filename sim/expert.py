@@ -17,6 +17,7 @@ from hardware.api import Action
 from sim.errors import PlacementError, SceneError
 from sim.grasp import Grasp, propose_grasps
 from sim.ik import InverseKinematics
+from sim.path import Path, Router
 from sim.simrobot import SimRobot
 from sim.surface import Surface
 
@@ -50,20 +51,6 @@ class ExpertConfig:
             raise SceneError(f"retries={self.retries} is a share of 1 at most, candidates={self.candidates} at least 1")
 
 
-@dataclass(frozen=True)
-class Path:
-    """A way to a grasp and up again, one row a control step."""
-
-    targets: np.ndarray
-    """Joint targets, then the gripper, (T, n + 1)."""
-    descent: int
-    """First step of the straight way down."""
-    close: int
-    """First step of the closing."""
-    lift: int
-    """First step of the way up."""
-
-
 @dataclass
 class _Tape:
     """What happened so far in an episode being made."""
@@ -81,8 +68,9 @@ class Expert:
     def __init__(self, robot: SimRobot, config: ExpertConfig | None = None) -> None:
         self._robot, self.config = robot, config or ExpertConfig()
         self._surface = Surface(robot.config.object)
-        self._ik = InverseKinematics(robot.model, robot.arm.joints, robot.arm.home)
         self._home = np.array(robot.arm.home)
+        solver = InverseKinematics(robot.model, robot.arm.joints, robot.arm.home)
+        self._router = Router(solver, self._home, lift=self.config.lift)
 
     def grasps(self) -> list[Grasp]:
         """What the object offers as it lies now, best first."""
@@ -94,40 +82,15 @@ class Expert:
 
         rise: go straight up first, the jaw opening, as after a close that missed.
         """
-        solve, home = self._ik.solve, self._home
-        hover = grasp.pos + np.array([0, 0, 0.10])
-        above, reached = solve(hover, grasp.yaw, home)
-        if not reached:
-            return None
-        legs = []
-        if rise:
-            here, yaw = self._robot.grip_pose[0], _yaw(self._robot.grip_pose[1])
-            top = np.array([*here[:2], max(here[2], hover[2] - 0.02)])
-            up, reached = solve(top, yaw, start)
-            if reached:
-                legs.append(_ease(start, up, _steps(start, up, least=6)))
-                start = up
-        legs.append(_ease(start, above, _steps(start, above, least=12)))
-        down, reached = self._straight(hover, grasp.pos, grasp.yaw, above, 13)
-        if not reached:
-            return None
-        lifted, reached = self._straight(grasp.pos, grasp.pos + np.array([0, 0, self.config.lift]), grasp.yaw, down[-1], 16)
-        if not reached:
-            return None
-        descent = sum(map(len, legs))
-        close = descent + len(down)
-        squeeze, hold = np.repeat(down[-1:], 9, axis=0), np.repeat(lifted[-1:], 12, axis=0)
-        joints = np.concatenate([*legs, down, squeeze, lifted, hold])
-        gripper = (np.arange(len(joints)) < close).astype(float)
-        return Path(np.column_stack([joints, gripper]), descent, close, close + len(squeeze))
+        return self._router.path(grasp, start, rise_from=self._robot.grip_pose if rise else None)
 
-    def choose(self) -> tuple[Grasp, Path] | None:
-        """The first grasp that holds when tried from the present state, and its path; the state is put back."""
+    def choose(self, *, rise: bool = False) -> tuple[Grasp, Path] | None:
+        """The first grasp that holds when tried from the present state, and its path; the state is put back. `rise`: see `path`."""
         robot = self._robot
         start = robot.state()
         rest = robot.object_pose[0][2]
         for grasp in self.grasps()[: self.config.candidates]:
-            path = self.path(grasp, robot.qpos)
+            path = self.path(grasp, robot.qpos, rise=rise)
             if path is None:
                 continue
             for target in path.targets:
@@ -200,15 +163,6 @@ class Expert:
             sent = robot.command(Action(target[:-1], target[-1:]))
             tape.add(observation=observation, state=state, action=labels[t], labelled=labelled[t], sent=np.append(sent.qpos, sent.gripper))
 
-    def _straight(self, a: np.ndarray, b: np.ndarray, yaw: float, start: np.ndarray, steps: int) -> tuple[np.ndarray, bool]:
-        """Joint positions along a straight line, eased at both ends, (steps, n); and whether all of it can be reached."""
-        rows, q, reached = [], start, True
-        for s in np.linspace(0, 1, steps + 1)[1:]:
-            q, ok = self._ik.solve(a + (b - a) * _smooth(s), yaw, q, iterations=12)
-            reached &= ok
-            rows.append(q)
-        return np.array(rows), reached
-
 
 def demonstrate(robot: SimRobot, rng: np.random.Generator, config: ExpertConfig | None = None) -> Episode | None:
     """One demonstration by a new expert on a connected robot; make an `Expert` for more than one."""
@@ -235,20 +189,6 @@ def _episode(robot: SimRobot, tape: _Tape, provenance: dict) -> Episode:
     )
 
 
-def _smooth(s: np.ndarray) -> np.ndarray:
-    return s * s * (3 - 2 * s)
-
-
-def _ease(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
-    """From a (excluded) to b in joint space, eased at both ends, (steps, n)."""
-    return a + (b - a) * _smooth(np.linspace(0, 1, steps + 1)[1:])[:, None]
-
-
-def _steps(a: np.ndarray, b: np.ndarray, *, least: int) -> int:
-    """Control steps from a to b at no more than 1.5 rad/s at the peak."""
-    return max(least, int(np.ceil(1.5 * np.abs(b - a).max() / 1.5 * 20)))
-
-
 def _wander(rng: np.random.Generator, steps: int, n: int, std: float, keep: float = 0.9) -> np.ndarray:
     """An Ornstein-Uhlenbeck walk, (steps, n), of one standard deviation throughout."""
     walk, x = np.empty((steps, n)), rng.normal(size=n) * std
@@ -256,9 +196,3 @@ def _wander(rng: np.random.Generator, steps: int, n: int, std: float, keep: floa
         walk[t] = x
         x = keep * x + np.sqrt(1 - keep**2) * std * rng.normal(size=n)
     return walk
-
-
-def _yaw(rotation: np.ndarray) -> float:
-    """Turn of a grip site about the vertical; the jaw is symmetric, so in [-pi/2, pi/2] [rad]."""
-    x, y = rotation[:2, 1]
-    return float((np.arctan2(x, -y) + np.pi / 2) % np.pi - np.pi / 2)

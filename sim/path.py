@@ -1,0 +1,96 @@
+"""Ways of the arm to a grasp, straight down and up again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.grasp import Grasp
+from sim.ik import InverseKinematics
+
+HOVER = 0.10
+"""How far above a grasp the straight way down begins [m]."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A way to a grasp and up again, one row a control step."""
+
+    targets: np.ndarray
+    """Joint targets, then the gripper, (T, n + 1)."""
+    descent: int
+    """First step of the straight way down."""
+    close: int
+    """First step of the closing."""
+    lift: int
+    """First step of the way up."""
+
+
+class Router:
+    """Finds paths for one arm. Looks at nothing: the same grasp from the same joint positions gives the same path."""
+
+    def __init__(self, solver: InverseKinematics, home: np.ndarray, *, lift: float) -> None:
+        self._ik, self._home, self._lift = solver, home, lift
+
+    def path(self, grasp: Grasp, start: np.ndarray, *, rise_from: tuple[np.ndarray, np.ndarray] | None = None) -> Path | None:
+        """The way from joint positions `start` (n,) [rad] to `grasp` and up; None where the arm does not reach.
+
+        rise_from: the pose of the grip site at `start`, position (3,) [m] and rotation (3, 3): go straight up from there first, the jaw
+            opening, as after a close that missed.
+        """
+        solve, home = self._ik.solve, self._home
+        hover = grasp.pos + np.array([0, 0, HOVER])
+        above, reached = solve(hover, grasp.yaw, home)
+        if not reached:
+            return None
+        legs = []
+        if rise_from is not None:
+            here, yaw = rise_from[0], _yaw(rise_from[1])
+            top = np.array([*here[:2], max(here[2], hover[2] - 0.02)])
+            up, reached = solve(top, yaw, start)
+            if reached:
+                legs.append(_ease(start, up, _steps(start, up, least=6)))
+                start = up
+        legs.append(_ease(start, above, _steps(start, above, least=12)))
+        down, reached = self._straight(hover, grasp.pos, grasp.yaw, above, 13)
+        if not reached:
+            return None
+        lifted, reached = self._straight(grasp.pos, grasp.pos + np.array([0, 0, self._lift]), grasp.yaw, down[-1], 16)
+        if not reached:
+            return None
+        descent = sum(map(len, legs))
+        close = descent + len(down)
+        squeeze, hold = np.repeat(down[-1:], 9, axis=0), np.repeat(lifted[-1:], 12, axis=0)
+        joints = np.concatenate([*legs, down, squeeze, lifted, hold])
+        gripper = (np.arange(len(joints)) < close).astype(float)
+        return Path(np.column_stack([joints, gripper]), descent, close, close + len(squeeze))
+
+    def _straight(self, a: np.ndarray, b: np.ndarray, yaw: float, start: np.ndarray, steps: int) -> tuple[np.ndarray, bool]:
+        """Joint positions along a straight line, eased at both ends, (steps, n); and whether all of it can be reached."""
+        rows, q, reached = [], start, True
+        for s in np.linspace(0, 1, steps + 1)[1:]:
+            q, ok = self._ik.solve(a + (b - a) * _smooth(s), yaw, q, iterations=12)
+            reached &= ok
+            rows.append(q)
+        return np.array(rows), reached
+
+
+def _smooth(s: np.ndarray) -> np.ndarray:
+    return s * s * (3 - 2 * s)
+
+
+def _ease(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
+    """From a (excluded) to b in joint space, eased at both ends, (steps, n)."""
+    return a + (b - a) * _smooth(np.linspace(0, 1, steps + 1)[1:])[:, None]
+
+
+def _steps(a: np.ndarray, b: np.ndarray, *, least: int) -> int:
+    """Control steps from a to b at no more than 1.5 rad/s at the peak."""
+    return max(least, int(np.ceil(1.5 * np.abs(b - a).max() / 1.5 * 20)))
+
+
+def _yaw(rotation: np.ndarray) -> float:
+    """Turn of a grip site about the vertical; the jaw is symmetric, so in [-pi/2, pi/2] [rad]."""
+    x, y = rotation[:2, 1]
+    return float((np.arctan2(x, -y) + np.pi / 2) % np.pi - np.pi / 2)
