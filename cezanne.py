@@ -1,7 +1,8 @@
 """The command line: a table of verbs, each a Hydra configuration and a function that runs it.
 
-`cezanne VERB key=value ...` composes `conf/VERB.yaml` onto the verb's dataclass, calls `run(cfg)` and prints the summary that it
-returns as the last line of stdout, as JSON. Exit code 0: done; 1: failed; 2: asked for something that cannot be; 130: stopped by Ctrl-C.
+`cezanne VERB [WORD ...] key=value ... --flag` composes `conf/VERB.yaml` onto the verb's dataclass, calls `run(cfg)` and prints the summary
+that it returns as the last line of stdout, as JSON. Words fill the keys that the verb names, in order; `--some-flag` is
+`some_flag=true`. Exit code 0: done; 1: failed; 2: asked for something that cannot be; 130: stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Verb:
     """`module:function` of one argument, the config; returns the summary. A summary with `ok` False fails the command."""
     summary: str
     example: str
+    positional: tuple[str, ...] = ()
+    """Keys that bare words fill, in order: `cezanne compare NEW OLD`."""
 
 
 VERBS = (
@@ -90,7 +93,8 @@ VERBS = (
 )
 
 HELP = "cezanne: robots that learn to grasp anything by playing with random toys"
-OPTIONS = ("-h", "--help", "--debug", "--json")
+OPTIONS = ("-h", "--help", "--debug")
+"""Taken by every verb, besides its boolean keys as flags."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,24 +149,47 @@ def _command(arguments: Sequence[str]) -> int:
             return 0
         raise UsageError(f"{options[0]} needs a verb: {', '.join(v.name for v in VERBS)}")
     verb = find_verb(words[0])
-    for option in options:
-        if option not in OPTIONS or (option == "--json" and verb.name != "doctor"):
-            name = option.lstrip("-").partition("=")[0]
-            raise UsageError(
-                f"unknown option {option}; keys are written key=value, as in: {verb.example}" + nearest(name, ["help", "debug"])
-            )
     from sim import gl
 
     gl.setup()  # before anything imports mujoco
+    flags = _flags(verb, options)
     if wants_help:
         print(describe(verb))
         return 0
-    overrides = words[1:]
-    if "--json" in options:
-        overrides.append("json=true")
-    summary = _load(verb.run)(configure(verb, overrides))
+    summary = _load(verb.run)(configure(verb, [*spell_out(verb, words[1:]), *flags]))
     print(json.dumps(summary, default=_plain), flush=True)
     return 0 if summary.get("ok", True) else 1
+
+
+def spell_out(verb: Verb, words: Sequence[str]) -> list[str]:
+    """Words without "=" as values of the verb's positional keys, the rest as it is. Raises UsageError for too many, or a key set twice."""
+    bare = [word for word in words if "=" not in word]
+    if not verb.positional:
+        return list(words)  # whoever reads the keys refuses a word among them
+    if len(bare) > len(verb.positional):
+        wanted = " ".join(name.upper() for name in verb.positional)
+        raise UsageError(f"{verb.name} takes {wanted}; {bare[len(verb.positional)]!r} is one word too many (keys are written key=value)")
+    filled = dict(zip(verb.positional, bare, strict=False))
+    given = [word for word in words if "=" in word]
+    for name in filled.keys() & {word.partition("=")[0] for word in given}:
+        raise UsageError(f"{name} is given twice: {filled[name]!r} as a word, and as {name}=...")
+    return [f"{name}={word}" for name, word in filled.items()] + given
+
+
+def _flags(verb: Verb, options: Sequence[str]) -> list[str]:
+    """Options that are boolean keys of the verb, as overrides. Raises UsageError for one that is none."""
+    asked = [option for option in options if option not in OPTIONS]
+    if not asked:
+        return []
+    from conf.compose import flags
+
+    known = {f"--{key.replace('_', '-')}": key for key in flags(verb.name, _load(verb.config))}
+    for option in asked:
+        if option not in known:
+            name = option.lstrip("-").partition("=")[0]
+            near = nearest(name, [flag.lstrip("-") for flag in (*known, "--help", "--debug")])
+            raise UsageError(f"unknown option {option}; keys are written key=value, as in: {verb.example}{near}")
+    return [f"{known[option]}=true" for option in asked]
 
 
 def _overview() -> str:
@@ -204,7 +231,9 @@ def describe(verb: Verb) -> str:
     """What a verb does, an example, its keys and its groups."""
     from conf.describe import describe as keys
 
-    return f"cezanne {verb.name}: {verb.summary}\n\nExample: {verb.example}\n\n" + keys(verb.name, _load(verb.config))
+    words = "".join(f" {name.upper()}" for name in verb.positional)
+    usage = f"Usage: cezanne {verb.name}{words} key=value ..."
+    return f"cezanne {verb.name}: {verb.summary}\n\n{usage}\nExample: {verb.example}\n\n" + keys(verb.name, _load(verb.config))
 
 
 def _load(path: str) -> Any:

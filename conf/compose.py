@@ -60,6 +60,12 @@ def keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
+def flags(verb: str, schema: type) -> list[str]:
+    """The keys of a verb that are true or false."""
+    cfg = defaults(verb, schema)
+    return [key for key in keys(cfg) if isinstance(_node(cfg, key), BooleanNode)]
+
+
 @contextmanager
 def _composer(verb: str, schema: type) -> Iterator[None]:
     ConfigStore.instance().store(name=f"{verb}_schema", node=schema)

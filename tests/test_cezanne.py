@@ -45,6 +45,8 @@ class PlayConfig:
     goal: float | None = None
     """Optional."""
     label: str | None = None
+    very_loud: bool = False
+    """Whether the neighbours hear it."""
     sizes: list[float] = field(default_factory=lambda: [1.0, 2.0])
     ball: BallConfig = field(default_factory=BallConfig)
     """What to play with."""
@@ -52,6 +54,19 @@ class PlayConfig:
     def __post_init__(self) -> None:
         if self.games < 1:
             raise RobotError(f"games={self.games}: at least 1")
+
+
+@dataclass
+class WatchConfig:
+    first: str = "???"
+    """What to watch."""
+    second: str = ""
+    """What to watch then."""
+    very_loud: bool = False
+
+
+def watch(cfg: WatchConfig) -> dict:
+    return {"first": cfg.first, "second": cfg.second, "loud": cfg.very_loud}
 
 
 def play(cfg: PlayConfig) -> dict:
@@ -71,7 +86,9 @@ def play(cfg: PlayConfig) -> dict:
 @pytest.fixture(autouse=True)
 def verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     row = cezanne.Verb("play", f"{__name__}:PlayConfig", f"{__name__}:play", "plays games", "cezanne play out=here games=2")
-    monkeypatch.setattr(cezanne, "VERBS", (*cezanne.VERBS, row))
+    two = cezanne.Verb("watch", f"{__name__}:WatchConfig", f"{__name__}:watch", "watches", "cezanne watch this that", ("first", "second"))
+    monkeypatch.setattr(cezanne, "VERBS", (*cezanne.VERBS, row, two))
+    (tmp_path / "watch.yaml").write_text("defaults:\n  - watch_schema\n  - _self_\n")
     (tmp_path / "play.yaml").write_text("defaults:\n  - play_schema\n  - ball: small\n  - _self_\n")
     (tmp_path / "ball").mkdir()
     (tmp_path / "ball" / "small.yaml").write_text("radius: 0.02\n")
@@ -104,6 +121,26 @@ def test_keys_groups_and_enums_are_set(said) -> None:
     assert json.loads(out) == {"ok": True, "games": 5, "on": "shelf", "radius": 0.2, "out": "here"}
 
 
+@pytest.mark.parametrize(
+    ("words", "first", "second", "loud"),
+    [
+        (["a"], "a", "", False),
+        (["a", "runs/b c"], "a", "runs/b c", False),
+        (["a", "second=x", "--very-loud"], "a", "x", True),
+        (["--very-loud", "1e3", "null"], "1e3", "null", True),
+        (["second=y", "it's"], "it's", "y", False),
+    ],
+)
+def test_bare_words_fill_keys_in_order_and_flags_are_keys(said, words: list[str], first: str, second: str, loud: bool) -> None:
+    code, out, err = said("watch", *words)
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {"first": first, "second": second, "loud": loud}
+
+
+def test_help_tells_the_words(said) -> None:
+    assert "cezanne watch FIRST SECOND key=value" in said("watch", "--help")[1]
+
+
 @pytest.mark.parametrize("path", ["a b", "x=y", "it's", "(1)", "a,b", "~/d", "{a}", "$HOME", "C:\\d\\'", "a\\", "\\\\", "1e3", "", "ü[0]"])
 def test_any_path_is_taken_as_it_is(said, path: str) -> None:
     code, out, err = said("play", f"out={path}")
@@ -130,6 +167,13 @@ def test_any_path_is_taken_as_it_is(said, path: str) -> None:
         (["play", "out=a", "games=0"], ["games=0: at least 1"]),
         (["play", "--out", "a"], ["--out", "key=value"]),
         (["play", "out"], ["'out'", "key=value"]),
+        (["play", "out=a", "--very-lout"], ["--very-lout", "did you mean 'very-loud'"]),
+        (["play", "out=a", "--games"], ["--games", "key=value"]),
+        (["play", "out=a", "--very-loud=true"], ["--very-loud=true", "key=value"]),
+        (["watch"], ["watch needs first=..."]),
+        (["watch", "a", "b", "c"], ["watch takes FIRST SECOND", "'c' is one word too many"]),
+        (["watch", "a", "first=b"], ["first is given twice", "'a'"]),
+        (["watch", "a", "third=b"], ["no key 'third'"]),
         (["play", "out=a", "label=refused"], ["no arm at 127.0.0.1"]),
     ],
 )
@@ -231,7 +275,7 @@ def test_every_key_of_a_verb_can_be_set(verb: str, monkeypatch: pytest.MonkeyPat
 def test_every_verb_composes_and_explains_itself(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conf.compose, "CONF", Path(cezanne.__file__).parent / "conf")
     start = time.monotonic()
-    for row in (row for row in cezanne.VERBS if row.name != "play"):
+    for row in (row for row in cezanne.VERBS if row.name not in ("play", "watch")):
         assert cezanne.main([row.name, "--help"]) == 0
         out = capsys.readouterr().out
         assert row.example in out
