@@ -16,6 +16,7 @@ import torch
 from episodes.dataset import Dataset
 from policies.errors import PolicyError
 from policies.patches import Keep, Patches, cut
+from policies.selection import Selected
 from policies.table import Table, frames_of, read_table
 
 VERSION = 2
@@ -55,7 +56,7 @@ class Cache:
     fingerprint: str
 
 
-def fingerprint(dataset: Dataset, kept: Kept) -> str:
+def fingerprint(dataset: Dataset | Selected, kept: Kept) -> str:
     """Changes with the data and with what is kept of it."""
     settings = [VERSION, dataset.info.to_json(), kept.patch, kept.keep.value, kept.stride, kept.holdout, kept.seed]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -65,7 +66,7 @@ def fingerprint(dataset: Dataset, kept: Kept) -> str:
     return digest.hexdigest()[:16]
 
 
-def open_cache(folder: Path, dataset: Dataset, kept: Kept, watch: Callable[[int], object] = lambda more: None) -> Cache:
+def open_cache(folder: Path, dataset: Dataset | Selected, kept: Kept, watch: Callable[[int], object] = lambda more: None) -> Cache:
     """The cache of a dataset under `folder`, made if it is not there; `watch` hears of each episode. Raises PolicyError."""
     name = fingerprint(dataset, kept)
     path = folder / f"cache-{name}"
@@ -105,7 +106,7 @@ def _map(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     return np.memmap(path, dtype, "r", shape=shape) if shape[0] else np.empty(shape, dtype)
 
 
-def _write(path: Path, dataset: Dataset, table: Table, kept: Kept, watch: Callable[[int], object]) -> None:
+def _write(path: Path, dataset: Dataset | Selected, table: Table, kept: Kept, watch: Callable[[int], object]) -> None:
     table.save(path / "table.npz")
     names = tuple(dataset.info.cameras)
     counts, silhouettes = [], []

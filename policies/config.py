@@ -48,6 +48,17 @@ class Precision(Enum):
     bfloat16 = "bfloat16"
 
 
+class Without(Enum):
+    """A shape that no toy of a selection may hold a part of."""
+
+    none = "none"
+    """Any shape is welcome."""
+    sphere = "sphere"
+    cuboid = "cuboid"
+    cylinder = "cylinder"
+    ring = "ring"
+
+
 def require(ok: bool, message: str) -> None:
     """Raises PolicyError with `message` unless `ok`."""
     if not ok:
@@ -131,6 +142,23 @@ class PolicyConfig:
 
 
 @dataclass
+class Selection:
+    """Which demonstrations of a data set are trained on, so that one data set serves many studies."""
+
+    toys: int = 0
+    """The first n toys, by their numbers, that fit the rest of the selection; 0: all of them."""
+    demos: int = 0
+    """Demonstrations, spread evenly over the toys; fewer are always among the more; 0: all of them."""
+    without: Without = Without.none
+    """Only toys that hold no part of this shape."""
+    parts: int = 0
+    """Only toys of exactly so many parts; 0: of any number."""
+
+    def __post_init__(self) -> None:
+        require_not_negative(self, "toys", "demos", "parts")
+
+
+@dataclass
 class TrainConfig:
     """How a policy is trained."""
 
@@ -138,6 +166,8 @@ class TrainConfig:
     """Dataset folder, as `cezanne collect` writes it."""
     out: str = "runs/train"
     """Run folder: checkpoints, log, TensorBoard events, cache."""
+    select: Selection = field(default_factory=Selection)
+    """Which demonstrations of the data set are trained on; all of them unless said."""
     resume: bool = False
     """Continue the run in `out` where it stopped; starts one when there is none."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)

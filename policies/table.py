@@ -12,6 +12,7 @@ import numpy as np
 
 from episodes.dataset import Dataset
 from policies.errors import PolicyError
+from policies.selection import Selected
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def frames_of(length: int, episode: int, stride: int) -> np.ndarray:
     return np.arange(episode % stride if length > stride else 0, length, stride)
 
 
-def read_table(dataset: Dataset, stride: int, holdout: float, seed: int) -> Table:
+def read_table(dataset: Dataset | Selected, stride: int, holdout: float, seed: int) -> Table:
     """The table of a dataset. Raises PolicyError where its numbers cannot be learned from."""
     if not len(dataset):
         raise PolicyError("the dataset holds no episodes")

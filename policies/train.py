@@ -13,16 +13,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from episodes.dataset import open_dataset
+from episodes.dataset import Dataset, open_dataset
 from policies.cache import Kept, open_cache
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain
-from policies.config import TrainConfig
+from policies.config import Selection, TrainConfig
 from policies.contract import Contract
 from policies.encoder import kept_by
 from policies.errors import PolicyError
 from policies.patches import Keep
 from policies.runlog import RunLog
 from policies.sampler import Sampler, measure_stats
+from policies.selection import Selected, open_selection
 from policies.trainer import Trainer
 
 __all__ = ["TrainConfig", "run"]
@@ -42,10 +43,11 @@ def run(cfg: TrainConfig) -> dict[str, Any]:
     done = checkpoints(out)
     if done and not cfg.resume:
         raise PolicyError(f"{out} already holds a run at step {int(done[-1].name)}; resume=true continues it, or choose another out=")
-    sampler, contract = open_sampler(cfg)
+    dataset = open_selection(open_dataset(cfg.data), Path(cfg.data), cfg.select)
+    sampler, contract = open_sampler(cfg, dataset)
     torch.manual_seed(cfg.seed)
     p = cfg.policy
-    fingerprint = _fingerprint(cfg, sampler.cache.fingerprint)
+    fingerprint = _fingerprint(cfg, dataset, sampler.cache.fingerprint)
     made = Checkpoint(p, contract.with_policy(p.chunk, p.execute, p.history), measure_stats(sampler, p.actions), fingerprint)
     trainer = Trainer(cfg, made, sampler, device)
     if done:
@@ -58,6 +60,7 @@ def run(cfg: TrainConfig) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "samples_per_second": round(trainer.step * cfg.batch / max(seconds, 1e-9), 1),
         "checkpoint": str(checkpoints(out)[-1]),
+        **_selected(cfg, dataset),
         **{k: round(v, 5) for k, v in trainer.validate().items()},
     }
 
@@ -69,9 +72,8 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def open_sampler(cfg: TrainConfig) -> tuple[Sampler, Contract]:
+def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler, Contract]:
     """The training samples of a dataset, from their cache in the run folder. Raises PolicyError, StoreError."""
-    dataset = open_dataset(cfg.data)
     contract = Contract.of_dataset(dataset.info)
     encoder = cfg.policy.encoder
     keep = kept_by(encoder.pooling)
@@ -120,11 +122,24 @@ def _loop(cfg: TrainConfig, trainer: Trainer, out: Path) -> None:
             trainer.save(out)
 
 
-def _fingerprint(cfg: TrainConfig, data: str) -> dict[str, Any]:
+def _fingerprint(cfg: TrainConfig, dataset: Dataset | Selected, data: str) -> dict[str, Any]:
     """What made the weights. `dataset` names the seed of the toys, so that an evaluation can tell which are unseen."""
     versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-    dataset = dict(open_dataset(cfg.data).info.fingerprint)
-    return {"data": data, "dataset": dataset, "train": plain(asdict(cfg)), "versions": versions}
+    settings = asdict(cfg)
+    if cfg.select == Selection():
+        del settings["select"]
+    return {
+        "data": data,
+        "dataset": dict(dataset.info.fingerprint),
+        **_selected(cfg, dataset),
+        "train": plain(settings),
+        "versions": versions,
+    }
+
+
+def _selected(cfg: TrainConfig, dataset: Dataset | Selected) -> dict[str, Any]:
+    """What was asked for of the data set, and what that is; nothing where it is all of it."""
+    return {"selected": plain(asdict(cfg.select)) | dataset.describe()} if isinstance(dataset, Selected) else {}
 
 
 def _check_same(path: Path, made: Checkpoint) -> None:
