@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 import sys
 import time
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from sim.errors import SceneError
 from sim.expert import VERSION, Expert, ExpertConfig
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
-from sim.workers import share
+from sim.workers import check_executor, share
 
 
 @dataclass
@@ -46,7 +47,11 @@ class CollectConfig:
     size: int = 128
     """Pictures are square, this many pixels a side."""
     workers: int = 0
-    """Processes; 0: one for each core."""
+    """Processes; 0: one for each core, of a cluster one for each of its CPUs."""
+    executor: str = "local"
+    """Where they run: `local`, or `ray` (the folder of the data set must then be one that all machines see)."""
+    address: str = "auto"
+    """Of the Ray cluster: `auto` (the one that runs here), `local` (one of our own), HOST:PORT or ray://HOST:PORT."""
     expert: ExpertConfig = field(default_factory=ExpertConfig)
 
     def __post_init__(self) -> None:
@@ -54,6 +59,7 @@ class CollectConfig:
             raise SceneError(f"toys={self.toys}, demos={self.demos}; at least one of each is needed")
         if self.seed < 0 or self.workers < 0:
             raise SceneError(f"seed={self.seed}, workers={self.workers}; neither can be negative")
+        check_executor(self.executor, self.address)
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class Collector:
     expert: ExpertConfig
 
     def __call__(self) -> Collector.Work:
+        if not (self.path / "dataset.json").exists():  # the driver made it
+            raise SceneError(f"{platform.node()} does not see {self.path}; choose out= on a file system that all machines share")
         return Collector.Work(self, DatasetWriter(self.path, self.info))
 
     @dataclass(frozen=True)
@@ -127,7 +135,7 @@ def run(cfg: CollectConfig) -> dict[str, Any]:
         print(f"{out}: {len(jobs) - len(todo)} of {len(jobs)} objects are there already", file=sys.stderr)
     made, failed = 0, []
     with tqdm(total=sum(job.demos for job in todo), desc="collect", unit="demo", disable=not todo) as bar:
-        for done in share(collector, todo, min(cfg.workers or os.cpu_count() or 1, len(todo))):
+        for done in share(collector, todo, cfg.workers or None, executor=cfg.executor, address=cfg.address):
             if done.error:
                 failed.append(done)
                 bar.write(f"object {todo[done.index].obj.name}: {done.error}", file=sys.stderr)
@@ -159,7 +167,7 @@ def _info(cfg: CollectConfig, objects: tuple[Graspable, ...]) -> DatasetInfo:
         )
         for camera in config.cameras
     }
-    settings = {key: value for key, value in dataclasses.asdict(cfg).items() if key not in ("out", "workers")}
+    settings = {key: value for key, value in dataclasses.asdict(cfg).items() if key not in ("out", "workers", "executor", "address")}
     made_by = {"mujoco": mujoco.__version__, "gl": os.environ.get("MUJOCO_GL", ""), "expert": VERSION, "settings": settings}
     return DatasetInfo(1 / dt, "panda", joints, cameras, fingerprint=made_by)
 

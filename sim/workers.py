@@ -1,113 +1,125 @@
-"""Work shared out to processes, one item at a time, so that a worker that dies takes nothing but its own item with it."""
+"""Work shared out to workers, one item at a time, so that a worker that dies takes nothing but its own item with it."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import traceback
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-from sim import gl
+from sim.backlog import Backlog
+from sim.errors import SceneError
+from sim.executor import Desk, Done, Executor, Ready, Start
+from sim.executor_local import open_processes
 
+__all__ = ["EXECUTORS", "Done", "check_executor", "share"]
+
+EXECUTORS = ("local", "ray")
 _ATTEMPTS = 2
+_STARTS = 3
+"""So many starts in a row for each place may fail before that is taken for the rule."""
 
 
-@dataclass(frozen=True)
-class Done:
-    """What came of one item."""
-
-    index: int
-    value: Any = None
-    """What the work returned; None where it failed."""
-    error: str = ""
-    """Why there is no value: what the work raised, or that the worker died on this item twice."""
-    trace: str = ""
-
-
-def share(start: Callable[[], Callable[[Any], Any]], items: Sequence[Any], workers: int) -> Iterator[Done]:
-    """Runs `start()(item)` for every item and yields results as they come.
+def share(
+    start: Start,
+    items: Sequence[Any],
+    workers: int | None,
+    *,
+    key: Callable[[Any], Hashable] | None = None,
+    executor: str = "local",
+    address: str = "auto",
+) -> Iterator[Done]:
+    """Runs `start()(item)` for every item and yields results as they come, one for each item.
 
     Args:
         start: called once in each worker; picklable. What it returns is called with each item.
         items: picklable.
-        workers: processes; 0 runs everything in this one.
+        workers: local: processes; 0 runs everything in this one, None is one for each core. Ray: actors, 0 or None is one for each CPU.
+        key: of an item; a worker is given items of one key after the other where it can be, since what it made for the first (a compiled
+            scene, a loaded policy) serves the next. None: items are given out in order.
+        executor: `local` or `ray`.
+        address: of the Ray cluster, see `sim/executor_ray.py`.
 
     What the work raises is that item's result. A worker that dies is replaced and its item tried once more.
+
+    Raises:
+        SceneError: no such executor, no such cluster, or no worker starts. What `start` raises is raised where workers=0 runs it here,
+            and the result of every item elsewhere.
     """
-    if workers == 0:
-        work = start() if items else None
-        for index, item in enumerate(items):
-            yield _call(work, index, item)
+    check_executor(executor, address)
+    if workers is not None and workers < 0:
+        raise SceneError(f"workers={workers} cannot be negative")
+    return _share(start, items, workers, key, executor, address)
+
+
+def check_executor(executor: str, address: str = "auto") -> None:
+    """Raises SceneError where there is no such executor, or no cluster can have such an address."""
+    if executor not in EXECUTORS:
+        raise SceneError(f"unknown executor {executor!r}; known: {', '.join(EXECUTORS)}")
+    if address not in ("auto", "local") and not re.fullmatch(r"(ray://)?([\w.-]+|\[[\da-fA-F:]+\]):\d{1,5}", address):
+        raise SceneError(f"address={address!r} is no Ray cluster's; auto, local, HOST:PORT or ray://HOST:PORT")
+
+
+def _share(start: Start, items: Sequence[Any], workers: int | None, key: Any, executor: str, address: str) -> Iterator[Done]:
+    if not items:
         return
-    context = multiprocessing.get_context("spawn")
-    todo = deque((index, 1) for index in range(len(items)))
-    busy: dict[Connection, tuple[Any, int, int]] = {}  # to its process, item and attempt
+    if executor == "local" and workers == 0:
+        desk = Desk(start)
+        desk.work = start()
+        for index, item in enumerate(items):
+            yield desk(index, item)
+        return
+    keys = [() if key is None else (key(item),) for item in items]
+    with _open(start, workers, executor, address, len(items)) as where:
+        yield from _dispatch(where, items, keys)
 
-    def give(connection: Connection, process: Any) -> None:
-        index, attempt = todo.popleft()
-        busy[connection] = process, index, attempt
-        with contextlib.suppress(OSError):  # it died: reading will tell
-            connection.send((index, items[index]))
 
-    def launch() -> None:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(start, theirs), daemon=True)
-        with gl.leave_choice_to_children():
-            process.start()
-        theirs.close()
-        give(ours, process)
+def _open(start: Start, workers: int | None, executor: str, address: str, most: int) -> AbstractContextManager[Executor]:
+    if executor == "local":
+        return open_processes(start, workers)
+    from sim.executor_ray import open_ray
 
-    try:
-        while todo and len(busy) < workers:
-            launch()
-        while busy:
-            for ready in wait(list(busy)):
-                assert isinstance(ready, Connection)
-                process, index, attempt = busy.pop(ready)
-                try:
-                    done = ready.recv()
-                except (EOFError, OSError):
-                    process.join()
-                    done = Done(index, error=f"the worker process died {attempt} times (exit code {process.exitcode})")
-                    if attempt < _ATTEMPTS:
-                        todo.append((index, attempt + 1))
-                        done = None
-                    if todo:
-                        launch()
+    return open_ray(start, min(workers, most) if workers else None, address)
+
+
+def _dispatch(where: Executor, items: Sequence[Any], keys: Sequence[Hashable]) -> Iterator[Done]:
+    backlog = Backlog(keys)
+    starting: set[Hashable] = set()
+    busy: dict[Hashable, int] = {}  # worker to the item's index
+    deaths: Counter[int] = Counter()
+    stillborn = 0
+
+    def occupy(worker: Hashable, last: Hashable = None) -> None:
+        if not backlog:
+            where.stop(worker)
+            return
+        index = backlog.take(last, {keys[k] for k in busy.values()})
+        busy[worker] = index
+        where.send(worker, index, items[index])
+
+    while backlog or busy:
+        for _ in range(min(where.size - len(busy), len(backlog)) - len(starting)):
+            starting.add(where.launch())
+        finished: list[Done] = []
+        for worker, said in where.receive():
+            if isinstance(said, Ready):
+                starting.remove(worker)
+                stillborn = 0
+                occupy(worker)
+            elif isinstance(said, Done):
+                finished.append(said)
+                occupy(worker, keys[busy.pop(worker)])
+            elif worker in starting:
+                starting.remove(worker)
+                stillborn += 1
+                if stillborn == _STARTS * where.size:
+                    raise SceneError(f"no worker starts; the last of {stillborn} in a row died at once ({said.reason})")
+            else:
+                index = busy.pop(worker)
+                deaths[index] += 1
+                if deaths[index] < _ATTEMPTS:
+                    backlog.put_back(index)
                 else:
-                    if todo:
-                        give(ready, process)
-                    else:
-                        ready.close()
-                        process.join()
-                if done is not None:
-                    yield done
-    finally:
-        for connection, (process, _, _) in busy.items():
-            connection.close()
-            process.terminate()
-
-
-def _serve(start: Callable[[], Callable[[Any], Any]], connection: Connection) -> None:
-    """A worker: starts at the first item, works until the pipe closes."""
-    work = None
-    with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
-        while True:
-            index, item = connection.recv()
-            try:
-                work = work or start()
-            except Exception as error:
-                connection.send(Done(index, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc()))
-                continue
-            connection.send(_call(work, index, item))
-
-
-def _call(work: Any, index: int, item: Any) -> Done:
-    try:
-        return Done(index, work(item))
-    except Exception as error:
-        return Done(index, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+                    finished.append(Done(index, error=f"the worker process died {deaths[index]} times ({said.reason})"))
+        yield from finished

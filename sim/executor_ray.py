@@ -1,0 +1,152 @@
+"""Workers that are actors of a Ray cluster: `pip install 'cezanne[ray]'` on every machine of it, the same version everywhere.
+
+Two machines make a cluster with one command each; the second may be this one again:
+
+    ray start --head --port=6379 --num-cpus=4 --disable-usage-stats
+    ray start --address=HOST:6379 --num-cpus=4
+
+then `cezanne collect executor=ray ...` on the first; `ray stop` ends it.
+
+What spawned processes inherit, actors are given: this source and the import path (where the machine has those folders), the working
+directory, and the back end that renders here, since pictures of two back ends differ. What they print is in Ray's logs.
+Files that are written or read by workers must be on a file system that all machines share.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sim.errors import SceneError
+from sim.executor import Desk, Done, Lost, Ready, Start, failed
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a private cluster reports to nobody
+try:
+    import ray  # pyright: ignore[reportMissingImports]
+    from ray import cloudpickle  # pyright: ignore[reportMissingImports]
+    from ray.exceptions import RayError, RayTaskError  # pyright: ignore[reportMissingImports]
+except ImportError as error:
+    raise SceneError("executor=ray needs Ray, which is not installed here: pip install 'cezanne[ray]'") from error
+
+HOW_TO_START = (
+    "start one with `ray start --head --disable-usage-stats`, add machines with `ray start --address=HOST:6379` on each, "
+    "or take address=local for a private one on this machine"
+)
+
+
+@contextmanager
+def open_ray(start: Start, workers: int | None, address: str) -> Iterator[Actors]:
+    """Actors of one CPU each.
+
+    Args:
+        start: picklable.
+        workers: how many at a time; None: as many as the cluster has CPUs. Those for which there is no room wait for some, also for
+            that of a machine that joins later.
+        address: `auto`: the cluster that runs here; `local`: one of our own, for as long as this lasts; `HOST:PORT` or `ray://HOST:PORT`.
+            A process that is connected to Ray already stays so, whatever the address.
+
+    Raises:
+        SceneError: there is no cluster.
+    """
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(address, workers)
+    actors = None
+    try:
+        actors = Actors(start, workers or max(1, int(ray.cluster_resources().get("CPU", 1))))
+        yield actors
+    finally:
+        if actors is not None:
+            actors.close()
+        if ours:
+            ray.shutdown()
+
+
+def _connect(address: str, workers: int | None) -> None:
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "address": address}
+    if address == "local":
+        settings |= {"num_cpus": workers, "include_dashboard": False}
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(**settings)
+    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
+        where = "runs here" if address == "auto" else f"can be used at {address}"
+        raise SceneError(f"no Ray cluster {where} ({_line(error)}); {HOW_TO_START}") from error
+    with suppress(ValueError, TypeError):  # Ray takes SIGTERM for itself; not in the main thread there is nothing to give back
+        signal.signal(signal.SIGTERM, handler)
+
+
+class Actors:
+    """An Executor. A worker is known by its handle."""
+
+    def __init__(self, start: Start, size: int) -> None:
+        self.size = size
+        variables = {"PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")]))}
+        if os.environ.get("MUJOCO_GL"):
+            variables["MUJOCO_GL"] = os.environ["MUJOCO_GL"]
+        self._make = ray.remote(_Actor).options(num_cpus=1, max_restarts=0, max_task_retries=0, runtime_env={"env_vars": variables})
+        self._inherited = cloudpickle.dumps(start), os.getcwd(), [folder for folder in sys.path if folder]
+        self._awaited: dict[Any, tuple[Any, int]] = {}  # reference to its actor and the item's index
+        self._live: set[Any] = set()
+
+    def launch(self) -> Hashable:
+        actor = self._make.remote(*self._inherited)
+        self._live.add(actor)
+        self._awaited[actor.ready.remote()] = actor, -1
+        return actor
+
+    def send(self, worker: Any, index: int, item: Any) -> None:
+        self._awaited[worker.work.remote(index, cloudpickle.dumps(item))] = worker, index
+
+    def receive(self) -> list[tuple[Hashable, Ready | Done | Lost]]:
+        (reference,), _ = ray.wait(list(self._awaited), num_returns=1)
+        actor, index = self._awaited.pop(reference)
+        try:
+            return [(actor, ray.get(reference))]
+        except RayTaskError as error:  # what came of the item cannot be pickled
+            return [(actor, failed(index, error.cause if isinstance(error.cause, Exception) else error))]
+        except RayError as error:
+            self._kill(actor)
+            return [(actor, Lost(_line(error)))]
+
+    def stop(self, worker: Any) -> None:
+        self._live.discard(worker)
+        worker.__ray_terminate__.remote()
+
+    def close(self) -> None:
+        """Ends every actor, whatever it is doing."""
+        for actor in list(self._live):
+            self._kill(actor)
+        self._awaited.clear()
+
+    def _kill(self, actor: Any) -> None:
+        self._live.discard(actor)
+        with suppress(RayError):
+            ray.kill(actor)
+
+
+class _Actor:
+    """A worker. To find this class its process imports `sim` before anything of ours can import mujoco."""
+
+    def __init__(self, start: bytes, directory: str, path: list[str]) -> None:
+        sys.path.extend(folder for folder in path if folder not in sys.path)
+        with suppress(OSError):  # another machine may not have it
+            os.chdir(directory)
+        self._desk = Desk(cloudpickle.loads(start))
+
+    def ready(self) -> Ready:
+        return Ready()
+
+    def work(self, index: int, item: bytes) -> Done:
+        return self._desk(index, cloudpickle.loads(item))
+
+
+def _line(error: Exception) -> str:
+    """Ray's messages are paragraphs; the last line says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
