@@ -10,9 +10,10 @@ from assets.graspable import Graspable
 from sim.camera import FILM, SIDE, WRIST, Camera
 from sim.errors import SceneError
 from sim.panda import PANDA, Arm, panda_spec
+from sim.table import WORKSPACE, add_table
+from sim.variation import PLAIN, Variation
 
-WORKSPACE = (0.5, 0.0)
-"""The middle of the workspace in the robot's base frame, on the table's top z = 0 [m]."""
+__all__ = ["WORKSPACE", "Scene", "SceneConfig"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class SceneConfig:
     """Of the physics [s]."""
     rate: float = 20.0
     """Control steps a second [Hz]."""
+    variation: Variation = PLAIN
+    """How it differs from the plain scene."""
 
     def __post_init__(self) -> None:
         if not 16 <= self.size <= 2048:
@@ -43,13 +46,15 @@ class SceneConfig:
         spec = panda_spec()
         _physics(spec, self.timestep)
         spec.visual.global_.offwidth = spec.visual.global_.offheight = max(1280, self.size)
-        _table(spec)
-        for camera in (*self.cameras, FILM):
-            camera.add_to(spec)
+        add_table(spec)
+        for camera in self.cameras:
+            self.variation.seen_by(camera).add_to(spec)
+        FILM.add_to(spec)
         spec.attach(self.object.spec(), frame=spec.worldbody.add_frame(), prefix="")
         if spec.body("object") is None or spec.joint("object") is None:
             raise SceneError(f"object {self.object.name!r}: its spec must have a body and a free joint named 'object'")
         spec.joint("object").damping[0] = 1e-4  # stands for rolling resistance: balls come to rest within a second
+        self.variation.edit(spec)
         return Scene(self, PANDA, spec)
 
 
@@ -84,14 +89,3 @@ def _physics(spec: mujoco.MjSpec, timestep: float) -> None:
     spec.visual.headlight.ambient = [0.25, 0.25, 0.25]
     spec.visual.headlight.diffuse = [0.3, 0.3, 0.3]
     spec.visual.headlight.specular = [0, 0, 0]
-
-
-def _table(spec: mujoco.MjSpec) -> None:
-    world = spec.worldbody
-    box = mujoco.mjtGeom.mjGEOM_BOX
-    table = world.add_geom(name="table", type=box, size=[0.4, 0.6, 0.02], pos=[0.55, 0, -0.02], rgba=[0.72, 0.6, 0.45, 1])
-    table.friction = [1.0, 0.005, 0.0001]
-    world.add_geom(name="floor", type=box, size=[3, 3, 0.05], pos=[0, 0, -0.65], rgba=[0.4, 0.42, 0.45, 1])
-    sun = world.add_light(name="sun", pos=[0.5, -0.6, 1.8], dir=[0, 0.35, -1], castshadow=False)
-    sun.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
-    sun.diffuse, sun.ambient, sun.specular = [0.6, 0.6, 0.6], [0.1, 0.1, 0.1], [0.2, 0.2, 0.2]

@@ -26,6 +26,7 @@ class SimRobot:
         self.dt = 1 / config.rate
         self._model: mujoco.MjModel | None = None
         self._renderer: Renderer | None = None
+        self._past: mujoco.MjData | None = None
 
     # --- hardware.api.Robot
 
@@ -42,6 +43,8 @@ class SimRobot:
         self._object_touch = [g for g in range(model.ngeom) if model.geom_bodyid[g] == self._object_body and model.geom_group[g] == CONTACT]
         self._substeps = round(self.dt / model.opt.timestep)
         self.grip = model.site(GRIP).id
+        self._past = None
+        self._robot = model.body_rootid == model.body_rootid[model.jnt_bodyid[model.joint(self.arm.joints[0]).id]]
         fingers = [model.body(name).id for name in FINGERS]
         self._finger_of = np.array(
             [next((k for k, f in enumerate(fingers) if b == f or model.body_parentid[b] == f), -1) for b in range(model.nbody)]
@@ -50,11 +53,17 @@ class SimRobot:
 
     def observe(self) -> Observation:
         """Pictures, masks and joints of this moment."""
-        images, masks = {}, {}
-        for camera in self.config.cameras:
-            renderer = self._look(camera.name)
-            images[camera.name], masks[camera.name] = renderer.picture(self.config.size), renderer.mask(self.config.size)
-        return Observation(images, masks, self.qpos, self.gripper, float(self.data.time))
+        return self._sense(self.data)
+
+    def sensed(self, state: np.ndarray) -> Observation:
+        """What was sensed in a state of `state`, (s,); the present is left alone."""
+        if self._past is None:
+            self._past = mujoco.MjData(self.model)
+        past = self._past
+        mujoco.mj_setState(self.model, past, state, _STATE)
+        mujoco.mj_kinematics(self.model, past)
+        mujoco.mj_camlight(self.model, past)
+        return self._sense(past)
 
     def command(self, action: Action) -> Action:
         """Tracks joint targets for one control period. Targets beyond the joints' range are brought to it."""
@@ -105,8 +114,7 @@ class SimRobot:
     @property
     def gripper(self) -> np.ndarray:
         """Opening of the jaw, (1,), 0 closed to 1 open."""
-        opening = np.abs(self.data.qpos[self._fingers]).sum(keepdims=True) / self.arm.jaw
-        return np.clip(opening, 0, 1)
+        return self._opening(self.data)
 
     @property
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
@@ -135,6 +143,14 @@ class SimRobot:
         fingers = self._finger_of[touching]
         return bool((fingers == 0).any() and (fingers == 1).any())
 
+    @property
+    def force(self) -> float:
+        """Sum of the normal forces where the robot touches anything but itself, at the last time step [N]."""
+        contact = self.data.contact
+        row = contact.efc_address
+        ours = self._robot[self.model.geom_bodyid[contact.geom]]  # (ncon, 2)
+        return float(self.data.efc_force[row[(ours[:, 0] != ours[:, 1]) & (row >= 0)]].sum())
+
     def home(self, qpos: np.ndarray | None = None) -> None:
         """Resets everything: the arm at `qpos` (n,) [rad] or its home pose, jaw open, at rest."""
         model, data = self.model, self.data
@@ -145,7 +161,7 @@ class SimRobot:
         mujoco.mj_forward(model, data)
 
     def place(self, xy: np.ndarray, rng: np.random.Generator, *, upright: bool | None = None, start: np.ndarray | None = None) -> None:
-        """Puts the arm at `start` (its home pose by default) and lets the object come to rest on the table.
+        """Puts the arm at `start` (its home pose by default) and lets the object come to rest on the table, then sets clutter around it.
 
         Args:
             xy: where, from the middle of the workspace, (2,) [m].
@@ -162,6 +178,7 @@ class SimRobot:
             quat = _turned(rng) if stands else _any_rotation(rng)
             self.home(start)
             if self._settle(np.asarray(xy, float), quat):
+                self.config.variation.arrange(self.model, self.data)
                 self.data.time = 0.0
                 return
         raise PlacementError(f"object {obj.name!r} rolled away eight times from ({xy[0]:.3f}, {xy[1]:.3f}) m")
@@ -190,6 +207,17 @@ class SimRobot:
         """Where one camera sees the object, (size, size) bool, at any size."""
         return self._look(camera).mask(size or self.config.size)
 
+    def _sense(self, data: mujoco.MjData) -> Observation:
+        images, masks = {}, {}
+        for camera in self.config.cameras:
+            renderer = self._look(camera.name, data)
+            images[camera.name], masks[camera.name] = renderer.picture(self.config.size), renderer.mask(self.config.size)
+        return Observation(images, masks, data.qpos[self._qpos].copy(), self._opening(data), float(data.time))
+
+    def _opening(self, data: mujoco.MjData) -> np.ndarray:
+        opening = np.abs(data.qpos[self._fingers]).sum(keepdims=True) / self.arm.jaw
+        return np.clip(opening, 0, 1)
+
     def _settle(self, xy: np.ndarray, quat: np.ndarray) -> bool:
         model, data = self.model, self.data
         pose = data.qpos[self._object : self._object + 7]
@@ -212,11 +240,11 @@ class SimRobot:
         """Of the object's lowest point above the table [m]."""
         return min(lowest(self.model, self.data, geom) for geom in self._object_touch)
 
-    def _look(self, camera: str) -> Renderer:
+    def _look(self, camera: str, data: mujoco.MjData | None = None) -> Renderer:
         """The renderer, pointed through a camera."""
         if self._renderer is None:
-            self._renderer = Renderer(self.model)
-        self._renderer.look(self.data, camera)
+            self._renderer = Renderer(self.model, shadows=self.config.variation.shadows)
+        self._renderer.look(self.data if data is None else data, camera)
         return self._renderer
 
 

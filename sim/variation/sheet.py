@@ -1,0 +1,85 @@
+"""All axes at mild, medium and strong, as the side camera sees them: `python -m sim.variation.sheet axes.png`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from assets.graspable import Graspable
+from assets.toys import Part, Toy
+from hardware.api import Observation
+from sim.camera import SIDE
+from sim.disturbed import open_robot
+from sim.errors import SceneError
+from sim.scene import SceneConfig
+from sim.variation import AXES, STRENGTHS, Variation, vary
+
+TILE, GAP, LABEL, HEAD, SHEETS = 128, 4, 92, 20, 2
+"""Of the sheet [px]; tiles are what a policy sees; the rows stand in this many columns."""
+PAPER, INK, FAINT, RIM = (255, 255, 255), (40, 40, 40), (120, 118, 114), (255, 0, 200)
+NUMBERS: dict[str, Callable[[Variation], str]] = {
+    "mass": lambda made: f"mass × {made.mass:.2f}",
+    "friction": lambda made: f"friction × {made.friction:.2f}",
+    "delay": lambda made: f"{made.delay} steps late",
+    "action_noise": lambda made: f"± {made.action_noise:.3f} rad",
+}
+"""Axes that no picture shows: for them the sheet says what is drawn."""
+_TOY = Toy((Part("cylinder", (0.024, 0.045)), Part("cuboid", (0.012, 0.012, 0.03), (0.022, 0.0, -0.012))), name="example", colour="red")
+
+
+def sheet(thing: Graspable = _TOY, seed: int = 4) -> Image.Image:
+    """A row for each axis and a tile for each strength, the mask outlined."""
+    rows = -(-len(AXES) // SHEETS)
+    width = LABEL + len(STRENGTHS) * (TILE + GAP) + 3 * GAP
+    page = Image.new("RGB", (SHEETS * width, HEAD + rows * (TILE + GAP)), PAPER)
+    draw, font, bold = ImageDraw.Draw(page), ImageFont.load_default(11), ImageFont.load_default(13)
+    for half in range(SHEETS):
+        for column, strength in enumerate(STRENGTHS):
+            draw.text((half * width + LABEL + column * (TILE + GAP) + TILE / 2, 3), strength, INK, bold, anchor="ma")
+    for k, axis in enumerate(AXES.values()):
+        x, y = k // rows * width, HEAD + k % rows * (TILE + GAP)
+        draw.text((x + GAP, y + 4), axis.name, INK, bold)
+        draw.multiline_text((x + GAP, y + 24), _wrapped(axis.says, font, LABEL - 2 * GAP), FAINT, font, spacing=2)
+        for column, strength in enumerate(STRENGTHS.values()):
+            page.paste(tile(axis.name, strength, thing, seed), (x + LABEL + column * (TILE + GAP), y))
+    return page
+
+
+def tile(axis: str, strength: float, thing: Graspable, seed: int) -> Image.Image:
+    """What the side camera sees a while into a trial, the mask outlined."""
+    variation = vary(axis, strength, seed)
+    with open_robot(SceneConfig(thing, cameras=(SIDE,), size=TILE, variation=variation)) as robot:
+        robot.place(np.array([0.0, 0.0]), np.random.default_rng(seed), upright=True)
+        seen = robot.observe()
+    picture = _outlined(seen)
+    if axis in NUMBERS:
+        ImageDraw.Draw(picture).text((TILE / 2, TILE - 7), NUMBERS[axis](variation), INK, ImageFont.load_default(12), anchor="ms")
+    return picture
+
+
+def _outlined(seen: Observation) -> Image.Image:
+    """The picture with the rim of its mask in a colour that no toy has."""
+    rims, _ = cv2.findContours(seen.masks[SIDE.name].astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return Image.fromarray(cv2.drawContours(seen.images[SIDE.name].copy(), rims, -1, RIM, 1))
+
+
+def _wrapped(text: str, font, width: float) -> str:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if font.getlength(longer) <= width else [*lines, word]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not sys.argv[1].endswith(".png"):
+        sys.exit("one file name is needed, as in: python -m sim.variation.sheet axes.png")
+    try:
+        sheet().quantize(256, dither=Image.Dither.NONE).save(Path(sys.argv[1]), optimize=True)
+    except (OSError, SceneError) as error:
+        sys.exit(str(error))
