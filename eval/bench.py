@@ -1,9 +1,10 @@
-"""What one worker does: all trials of one object on one compiled scene, with a policy that is loaded once."""
+"""What one worker does: one trial after the other, with policies and a compiled scene that stay loaded."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from eval.outcome import Outcome
 from eval.suite import Trial
 from eval.trial import Rules, run_trial
 from hardware.api import Policy
+from sim.disturbed import open_robot
 from sim.scene import SceneConfig
-from sim.simrobot import SimRobot
+from sim.variation import PLAIN, Variation, vary
 
 
 @dataclass(frozen=True)
@@ -42,58 +44,109 @@ class Simulation:
 
     size: int = 128
 
-    def __call__(self, item: Graspable) -> SimRobot:
+    def __call__(self, item: Graspable, variation: Variation = PLAIN) -> Any:
         """Unconnected; a context manager."""
-        return SimRobot(SceneConfig(item, size=self.size))
+        return open_robot(SceneConfig(item, size=self.size, variation=variation))
+
+
+@dataclass(frozen=True)
+class Stand:
+    """One policy and the rules that it is tried by."""
+
+    policy: Callable[[], Policy]
+    robot: Callable[..., Any]
+    """Of an object, and of a variation where a trial has one."""
+    rules: Rules
+    suite: str
 
 
 @dataclass(frozen=True)
 class Job:
-    """One object and what to do with it."""
+    """One trial."""
 
+    stand: int
+    """Which policy and rules: index into the bench's stands."""
     item: Graspable
-    trials: tuple[Trial, ...]
+    trial: Trial
     film: bool = False
-    """Record the trials instead of counting them."""
+    """Record the trial."""
+    portrait: bool = False
+    """Take a picture of the object too."""
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Jobs of one key are quicker in one worker."""
+        return self.stand, self.item.name
 
 
 @dataclass(frozen=True)
 class Tried:
     """What came of a job."""
 
-    rows: tuple[Outcome, ...]
-    portrait: np.ndarray | None
+    row: Outcome
+    portrait: np.ndarray | None = None
     """A picture of the object, (H, W, 3) uint8."""
-    films: tuple[Film, ...] = ()
+    film: Film | None = None
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Everything but the job. Called once in each worker; picklable."""
+    """Everything but the jobs. Called once in each worker; picklable."""
 
-    policy: Callable[[], Policy]
-    robot: Callable[[Graspable], Any]
-    rules: Rules
-    suite: str
+    stands: tuple[Stand, ...]
 
-    def __call__(self) -> Callable[[Job], Tried]:
-        """Loads the policy."""
-        policy = self.policy()
-        execute = execute_of(policy, self.rules)
-        return lambda job: self._try(job, policy, execute)
+    def __call__(self) -> Worker:
+        """A worker, with nothing loaded yet."""
+        return Worker(self.stands)
 
-    def _try(self, job: Job, policy: Policy, execute: int) -> Tried:
-        with self.robot(job.item) as robot:
-            if job.film:
-                films = tuple(film(robot, policy, trial, self.rules, suite=self.suite, execute=execute) for trial in job.trials)
-                return Tried((), None, films)
-            rows = tuple(run_trial(robot, policy, trial, self.rules, suite=self.suite, execute=execute) for trial in job.trials)
-            return Tried(rows, portrait(robot))
+
+@dataclass
+class Worker:
+    """Does jobs. Policies stay loaded, and the plain scene of the last object stays compiled."""
+
+    stands: tuple[Stand, ...]
+    _policies: dict[int, Policy] = field(default_factory=dict)
+    _scene: tuple[tuple[int, str], Any] | None = None
+
+    def __call__(self, job: Job) -> Tried:
+        """Runs one trial."""
+        stand = self.stands[job.stand]
+        if job.stand not in self._policies:
+            self._policies[job.stand] = stand.policy()
+        policy = self._policies[job.stand]
+        if job.trial.axis == "none":
+            return self._try(job, stand, policy, self._plain(job, stand))
+        with stand.robot(job.item, variation_of(job.trial)) as robot:
+            return self._try(job, stand, policy, robot)
+
+    def _plain(self, job: Job, stand: Stand) -> Any:
+        if self._scene is None or self._scene[0] != job.key:
+            if self._scene is not None:
+                last, self._scene = self._scene[1], None
+                last.__exit__(None, None, None)
+            self._scene = job.key, stand.robot(job.item).__enter__()
+        return self._scene[1]
+
+    def _try(self, job: Job, stand: Stand, policy: Policy, robot: Any) -> Tried:
+        attach = getattr(policy, "attach", None)
+        if attach is not None:  # a reference that knows the robot it moves
+            attach(robot)
+        execute = execute_of(policy, stand.rules)
+        if job.film:
+            filmed = film(robot, policy, job.trial, stand.rules, suite=stand.suite, execute=execute)
+            return Tried(filmed.outcome, film=filmed)
+        row = run_trial(robot, policy, job.trial, stand.rules, suite=stand.suite, execute=execute)
+        return Tried(row, portrait(robot) if job.portrait else None)
+
+
+def variation_of(trial: Trial) -> Variation:
+    """How the world of a trial differs from the plain one: depends on the trial alone. Raises SceneError for an unknown axis."""
+    return vary(trial.axis, trial.strength, zlib.crc32(f"{trial.axis} {trial.name} {trial.pose} {trial.seed}".encode()))
 
 
 def execute_of(policy: Policy, rules: Rules) -> int:
     """Actions of each chunk that are carried out: as the rules say, else as the policy was trained."""
-    contract = getattr(policy, "contract", None)
+    contract = getattr(policy, "contract", policy)
     execute = rules.execute or getattr(contract, "execute", None)
     if execute is None:
         raise EvalError("the policy does not say how much of a chunk to carry out; give execute=N")

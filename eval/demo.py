@@ -16,7 +16,7 @@ from assets.toys import ToySet
 from episodes import open_dataset
 from episodes.picture import sheet
 from eval.errors import EvalError
-from eval.evaluate import evaluate, parts_folder
+from eval.evaluate import Crew, evaluate, parts_folder
 from eval.fingerprint import digest
 from eval.gallery import record
 from eval.kept import write_jpeg
@@ -168,7 +168,7 @@ def _test(cfg: DemoConfig, out: Path, name: str, suite: Suite, policy: Product) 
     def make(folder: Path) -> dict[str, Any]:
         report = evaluate(policy.folder, suite, Rules(), workers=cfg.workers or None, out=folder)
         report.save(folder)
-        record(policy.folder, suite, report, each=cfg.videos, out=folder, workers=cfg.workers or None)
+        record(policy.folder, suite, report, each=cfg.videos, out=folder, crew=Crew(cfg.workers or None))
         return report.summary()
 
     return stage(name, out, [suite.trials, [digest(item) for item in suite.objects], asdict(Rules())], policy, make)
@@ -176,7 +176,7 @@ def _test(cfg: DemoConfig, out: Path, name: str, suite: Suite, policy: Product) 
 
 def _section(cfg: DemoConfig, suite: Suite, product: Product, policy: Product) -> Section:
     report: Report = load_report(product.folder)
-    clips = record(policy.folder, suite, report, each=cfg.videos, out=product.folder, workers=cfg.workers or None)
+    clips = record(policy.folder, suite, report, each=cfg.videos, out=product.folder, crew=Crew(cfg.workers or None))
     return Section(report, clips, parts_folder(product.folder, report))
 
 

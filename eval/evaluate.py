@@ -1,23 +1,24 @@
-"""`cezanne eval`: tries a policy on a suite, all cores at work, resumable object by object."""
+"""`cezanne eval`: tries a policy on a suite, all cores at work, resumable trial by trial."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from assets.graspable import Graspable
-from eval.bench import Bench, Checkpoint, Job, Simulation
+from eval.bench import Bench, Checkpoint, Job, Simulation, Stand
 from eval.errors import EvalError
 from eval.fingerprint import checkpoint_digest, digest, fingerprint
-from eval.kept import Kept
+from eval.kept import Kept, write_jpeg
 from eval.outcome import Outcome
+from eval.references import REFERENCES, Reference
 from eval.results import Report, read_json
 from eval.sources import SUITES, open_suite
 from eval.suite import CELLS, Suite
@@ -26,7 +27,11 @@ from hardware.api import Policy
 from policies.contract import Contract
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
+from sim.variation import STRENGTHS, vary
 from sim.workers import share
+
+Opener = str | Path | Callable[[], Policy]
+"""A policy: a checkpoint folder, the name of a reference, or a picklable function that makes one."""
 
 
 @dataclass
@@ -35,14 +40,20 @@ class EvalConfig:
 
     checkpoint: str = ""
     """Checkpoint folder of the policy."""
+    reference: str = ""
+    """Instead of a checkpoint: expert (privileged state, the ceiling), heuristic (masks and geometry) or nothing (the floor)."""
     suite: str = "toys"
-    """toys (never seen), household (robosuite's six) or ycb."""
+    """toys (never seen), household (robosuite's six), ycb, or ycb65 (what an 80 mm jaw can take from above)."""
     objects: str = ""
     """A folder of packs (NAME/object.xml) or of meshes in metres, instead of a suite."""
     trials: int = 4
     """Start poses for each object, 1 to 16."""
     limit: int = 0
     """At most this many objects; 0: all, of toys 50."""
+    axis: str = "none"
+    """What is perturbed; see `cezanne sweep`, which brings the control arm along."""
+    strength: float = STRENGTHS["medium"]
+    """How much the axis is perturbed, above 0 to 1."""
     execute: int = 0
     """Actions of each chunk that are carried out; 0: as the policy was trained."""
     lift: float = 0.10
@@ -53,6 +64,10 @@ class EvalConfig:
     """Longest trial [s]."""
     workers: int = 0
     """Processes; 0: one for each core."""
+    executor: str = "local"
+    """local: processes of this machine; ray: those of a Ray cluster."""
+    address: str = "auto"
+    """Of the Ray cluster."""
     seed: int = 0
     """Of start poses and unseen toys."""
     out: str = "runs/eval"
@@ -68,6 +83,12 @@ class EvalConfig:
                 raise EvalError(f"{name}={getattr(self, name)} cannot be negative")
         if self.suite not in SUITES:
             raise EvalError(f"unknown suite {self.suite!r}; known: {', '.join(SUITES)}; a folder is named by objects=FOLDER")
+        if self.reference and self.reference not in REFERENCES:
+            raise EvalError(f"unknown reference {self.reference!r}; known: {', '.join(REFERENCES)}")
+        if self.reference and self.checkpoint:
+            raise EvalError(f"checkpoint={self.checkpoint} and reference={self.reference}; name one of them")
+        if self.axis != "none":
+            vary(self.axis, self.strength, 0)
         self.rules()
 
     def rules(self) -> Rules:
@@ -80,85 +101,175 @@ def run(cfg: EvalConfig) -> dict[str, Any]:
     from eval.gallery import record
     from eval.report import Page, Section, write_report
 
-    if not cfg.checkpoint:
-        raise EvalError("checkpoint=FOLDER is needed: the policy to try")
-    path, out = open_checkpoint(Path(cfg.checkpoint)), Path(cfg.out)
-    suite = open_suite(cfg.objects or cfg.suite, trials=cfg.trials, seed=cfg.seed, limit=cfg.limit or None, checkpoint=path)
-    report = evaluate(path, suite, cfg.rules(), workers=cfg.workers or None, out=out)
+    if not cfg.checkpoint and not cfg.reference:
+        raise EvalError("checkpoint=FOLDER is needed, the policy to try; or reference=NAME")
+    policy: Opener = cfg.reference or open_checkpoint(Path(cfg.checkpoint))
+    out = Path(cfg.out)
+    checkpoint = policy if isinstance(policy, Path) else None
+    suite = open_suite(cfg.objects or cfg.suite, trials=cfg.trials, seed=cfg.seed, limit=cfg.limit or None, checkpoint=checkpoint)
+    if cfg.axis != "none":
+        suite = suite.under(cfg.axis, cfg.strength)
+    crew = Crew(cfg.workers or None, cfg.executor, cfg.address)
+    report = evaluate(policy, suite, cfg.rules(), crew=crew, out=out)
     summary = report.summary()
     report.save(out)
-    clips = record(path, suite, report, each=cfg.videos, rules=cfg.rules(), workers=cfg.workers or None, out=out)
+    clips = record(policy, suite, report, each=cfg.videos, rules=cfg.rules(), crew=crew, out=out)
     command = "cezanne eval " + " ".join(f"{name}={value}" for name, value in asdict(cfg).items() if value not in ("", 0))
     facts = {"lift": f"{cfg.lift:g} m", "hold": f"{cfg.hold:g} s", "horizon": f"{cfg.horizon:g} s"}
-    page = Page(f"{path.name} on {suite.name}", (Section(report, clips, parts_folder(out, report)),), commands=(command,), facts=facts)
+    title = f"{policy if checkpoint is None else checkpoint.name} on {suite.name}"
+    page = Page(title, (Section(report, clips, parts_folder(out, report)),), commands=(command,), facts=facts)
     summary["report"] = str(write_report(out / "report.html", page))
     return summary
 
 
+@dataclass(frozen=True)
+class Crew:
+    """Who does the work: how many processes, and of what."""
+
+    workers: int | None = None
+    """None: one for each core of this machine, or of the cluster; 0: this process."""
+    executor: str = "local"
+    address: str = "auto"
+
+    def share(self, bench: Bench, jobs: Sequence[Job]):
+        """Results as they come, as `sim.workers.share` yields them."""
+        if self.executor == "local":
+            count = min(os.cpu_count() or 1 if self.workers is None else self.workers, len(jobs))
+        else:
+            count = self.workers or 0
+        return share(bench, jobs, count, key=lambda job: job.key, executor=self.executor, address=self.address)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One policy on one suite."""
+
+    policy: Opener
+    suite: Suite
+    rules: Rules = field(default_factory=Rules)
+    robot: Callable[..., Any] | None = None
+    """Makes the robot for an object; by default the simulation that the contract asks for."""
+
+    def stand(self) -> tuple[Stand, str]:
+        """What the workers need, and a short name for the policy that changes when the policy does. Raises EvalError, PolicyError."""
+        policy = self.policy
+        if isinstance(policy, str) and policy in REFERENCES:
+            policy = Reference(policy)
+        if callable(policy):
+            identity = digest([getattr(policy, "__qualname__", ""), policy])
+            return Stand(policy, self.robot or Simulation(), self.rules, self.suite.name), identity
+        path = open_checkpoint(Path(policy))
+        robot = self.robot or simulation_for(contract_of(path), self.suite.objects[0])
+        return Stand(Checkpoint(path), robot, self.rules, self.suite.name), checkpoint_digest(path)
+
+    def setup(self) -> dict[str, Any]:
+        """What it takes to run one of the trials again, besides its row."""
+        rules = {name: value for name, value in asdict(self.rules).items() if value is not None}
+        policy = str(self.policy) if isinstance(self.policy, str | Path) else ""
+        return {"policy": policy, "sources": {self.suite.name: self.suite.source}, "rules": rules}
+
+
 def evaluate(
-    policy: str | Path | Callable[[], Policy],
+    policy: Opener,
     suite: Suite,
     rules: Rules | None = None,
     *,
     workers: int | None = None,
     out: Path | None = None,
-    robot: Callable[[Graspable], Any] | None = None,
+    robot: Callable[..., Any] | None = None,
+    crew: Crew | None = None,
 ) -> Report:
     """Runs every trial of a suite.
 
     Args:
-        policy: a checkpoint folder, or a picklable function that makes a policy.
+        policy: a checkpoint folder, the name of a reference, or a picklable function that makes a policy.
         suite: what to try.
         rules: of success.
         workers: processes; None: one for each core; 0: this process.
-        out: where finished objects are kept, and looked for: never those of another checkpoint, suite, rule or version. None: nowhere.
+        out: where finished trials are kept, and looked for: never those of another checkpoint, object, rule or version. None: nowhere.
         robot: makes the robot for an object; by default the simulation that the contract asks for.
+        crew: who does the work, where that is more than a number of workers.
 
     Raises:
         EvalError, PolicyError: the checkpoint does not fit the scene.
     """
-    begin = time.monotonic()
-    bench, identity = make_bench(policy, suite, rules or Rules(), robot)
-    settings = {**asdict(bench.rules), "trials": suite.trials, "robot": bench.robot}
-    prints = fingerprint(suite.objects, settings, identity)
-    kept = Kept(None if out is None else out / "parts" / digest(prints))
-    jobs = tuple(Job(item, suite.of(index)) for index, item in enumerate(suite.objects))
-    rows: dict[int, tuple[Outcome, ...]] = {}
-    missing: dict[str, str] = {}
-    spent = 0.0
-    for index, job in enumerate(jobs):
-        found = kept.load(job)
-        if found is not None:
-            rows[index] = found[0]
-            spent += found[1]
-    todo = [index for index in range(len(jobs)) if index not in rows]
-    if rows:
-        print(f"{suite.name}: {len(rows)} of {len(jobs)} objects kept from an earlier run with the same settings", file=sys.stderr)
-    last = begin
-    with tqdm(total=sum(len(jobs[k].trials) for k in todo), desc=f"eval {suite.name}", unit="trial", disable=not todo) as bar:
-        for done in share(bench, [jobs[k] for k in todo], min(worker_count(workers), len(todo))):
-            index = todo[done.index]
-            bar.update(len(jobs[index].trials))
-            if done.value is None:
-                missing[jobs[index].item.name] = done.error
-                bar.write(f"{jobs[index].item.name}: not tried: {done.error}", file=sys.stderr)
+    (report,) = evaluate_all([Cell(policy, suite, rules or Rules(), robot)], crew=crew or Crew(workers), out=out)
+    return report
+
+
+def evaluate_all(
+    cells: Sequence[Cell],
+    *,
+    crew: Crew | None = None,
+    out: Path | None = None,
+    watch: Callable[[int, Outcome], None] | None = None,
+    progress: bool = True,
+) -> list[Report]:
+    """Runs every trial of several cells with one set of workers; one report a cell, the same for any number of workers.
+
+    Args:
+        cells: policies and suites.
+        crew: who does the work.
+        out: as for `evaluate`.
+        watch: hears of each trial: its cell, and how it went.
+        progress: show a bar on stderr.
+    """
+    folders: dict[Path | None, Kept] = {}
+    stands, prints, kept = [], [], []
+    for cell in cells:
+        stand, identity = cell.stand()
+        settings = {**asdict(cell.rules), "robot": stand.robot}
+        stands.append(stand)
+        prints.append(fingerprint(cell.suite.objects, settings, identity))
+        folder = None if out is None else out / "parts" / digest(prints[-1])
+        kept.append(folders.setdefault(folder, Kept(folder)) if folder else Kept(None))
+    tried: list[dict[int, Outcome]] = [{} for _ in cells]
+    spent, missing = [0.0] * len(cells), [dict[str, str]() for _ in cells]
+    todo: list[tuple[int, int, Job]] = []
+    for c, cell in enumerate(cells):
+        shown: set[str] = set()
+        for t, trial in enumerate(cell.suite.trials):
+            found = kept[c].found.get((cell.suite.name, trial.name, trial.pose, trial.seed, trial.axis, trial.strength))
+            if found is not None:
+                tried[c][t], spent[c] = found[0], spent[c] + found[1]
                 continue
-            rows[index] = done.value.rows
+            picture = kept[c].portrait(trial.name)
+            wanted = trial.axis == "none" and picture is not None and trial.name not in shown and not picture.exists()
+            shown.add(trial.name)
+            todo.append((c, t, Job(c, cell.suite.objects[trial.object], trial, portrait=wanted)))
+    _say_kept(cells, tried)
+    last = time.monotonic()
+    name = cells[0].suite.name if len({cell.suite.name for cell in cells}) == 1 else f"{len(cells)} arms"
+    with tqdm(total=len(todo), desc=f"eval {name}", unit="trial", disable=not (todo and progress)) as bar:
+        for done in (crew or Crew()).share(Bench(tuple(stands)), [job for _, _, job in todo]):
+            c, t, job = todo[done.index]
+            bar.update()
+            if done.value is None:
+                missing[c].setdefault(job.item.name, done.error)
+                bar.write(f"{job.item.name}: not tried: {done.error}", file=sys.stderr)
+                continue
             now = time.monotonic()
-            kept.save(jobs[index], done.value.rows, done.value.portrait, now - last)
+            tried[c][t] = done.value.row
+            spent[c] += now - last
+            if done.value.portrait is not None:
+                write_jpeg(_there(kept[c].portrait(job.item.name)), done.value.portrait)
+            kept[c].add(done.value.row, now - last)
             last = now
-            bar.set_postfix_str(_rate(rows))
-    return Report(suite.name, tuple(row for k in sorted(rows) for row in rows[k]), spent + time.monotonic() - begin, prints, missing)
-
-
-def make_bench(
-    policy: str | Path | Callable[[], Policy], suite: Suite, rules: Rules, robot: Callable[[Graspable], Any] | None
-) -> tuple[Bench, str]:
-    """What the workers need, and a short name for the policy that changes when the policy does."""
-    if callable(policy):
-        return Bench(policy, robot or Simulation(), rules, suite.name), digest([getattr(policy, "__qualname__", ""), policy])
-    path = open_checkpoint(Path(policy))
-    return Bench(Checkpoint(path), robot or simulation_for(contract_of(path), suite.objects[0]), rules, suite.name), checkpoint_digest(path)
+            bar.set_postfix_str(_rate(tried), refresh=False)
+            if watch is not None:
+                watch(c, done.value.row)
+    return [
+        Report(
+            cell.suite.name,
+            tuple(tried[c][t] for t in sorted(tried[c])),
+            spent[c],
+            prints[c],
+            missing[c],
+            len(cell.suite.trials),
+            cell.setup(),
+        )
+        for c, cell in enumerate(cells)
+    ]
 
 
 def parts_folder(out: Path, report: Report) -> Path:
@@ -189,11 +300,17 @@ def simulation_for(contract: Contract, item: Graspable) -> Simulation:
     return Simulation(height)
 
 
-def worker_count(workers: int | None) -> int:
-    """Processes to use; None: one for each core."""
-    return os.cpu_count() or 1 if workers is None else workers
+def _there(path: Path | None) -> Path:
+    assert path is not None
+    return path
 
 
-def _rate(rows: Mapping[int, tuple[Outcome, ...]]) -> str:
-    ran = [row.success for some in rows.values() for row in some if row.success is not None]
+def _say_kept(cells: Sequence[Cell], tried: Sequence[dict[int, Outcome]]) -> None:
+    found, planned = sum(map(len, tried)), sum(len(cell.suite.trials) for cell in cells)
+    if found:
+        print(f"{found} of {planned} trials kept from an earlier run with the same settings", file=sys.stderr)
+
+
+def _rate(tried: Sequence[dict[int, Outcome]]) -> str:
+    ran = [row.success for rows in tried for row in rows.values() if row.success is not None]
     return f"success {sum(ran)}/{len(ran)} = {sum(ran) / max(len(ran), 1):.0%}"

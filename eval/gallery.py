@@ -10,18 +10,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from assets.graspable import Graspable
 from episodes.picture import filmstrip, write_video
-from eval.bench import Job
-from eval.evaluate import make_bench, parts_folder, worker_count
+from eval.bench import Bench, Job
+from eval.evaluate import Cell, Crew, Opener, parts_folder
 from eval.film import Film
 from eval.kept import write_jpeg
 from eval.outcome import Outcome
 from eval.results import Report
 from eval.suite import Suite
 from eval.trial import Rules
-from hardware.api import Policy
-from sim.workers import share
 
 _PICTURES = 6
 """In a strip."""
@@ -37,26 +34,31 @@ class Clip:
 
 
 def record(
-    policy: str | Path | Callable[[], Policy],
+    policy: Opener,
     suite: Suite,
     report: Report,
     *,
     each: int,
+    wins: bool = True,
     out: Path,
     rules: Rules | None = None,
-    workers: int | None = None,
-    robot: Callable[[Graspable], Any] | None = None,
+    crew: Crew | None = None,
+    robot: Callable[..., Any] | None = None,
 ) -> tuple[Clip, ...]:
-    """Runs `each` successes and as many failures once more and records them; what is recorded already is kept."""
-    bench, _ = make_bench(policy, suite, rules or Rules(), robot)
+    """Runs `each` successes, unless `wins` is False, and as many failures once more and records them; what is recorded already is kept."""
+    stand, _ = Cell(policy, suite, rules or Rules(), robot).stand()
     folder = parts_folder(out, report) / "films"
-    chosen = [*choose(report.rows, True, each), *choose(report.rows, False, each)]
-    todo = {(row.object, row.pose) for row in chosen if not clip_of(folder, row).video.exists()}
-    jobs = [Job(suite.objects[trial.object], (trial,), film=True) for trial in suite.trials if (trial.name, trial.pose) in todo]
+    chosen = [*(choose(report.rows, True, each) if wins else ()), *choose(report.rows, False, each)]
+    todo = {row.key[1:] for row in chosen if not clip_of(folder, row).video.exists()}
+    jobs = [
+        Job(0, suite.objects[trial.object], trial, film=True)
+        for trial in suite.trials
+        if (trial.name, trial.pose, trial.seed, trial.axis, trial.strength) in todo
+    ]
     with tqdm(total=len(jobs), desc=f"film {suite.name}", unit="trial", disable=not jobs) as bar:
-        for done in share(bench, jobs, min(worker_count(workers), len(jobs))):
-            for recorded in done.value.films if done.value is not None else ():
-                save(folder, recorded)
+        for done in (crew or Crew()).share(Bench((stand,)), jobs):
+            if done.value is not None and done.value.film is not None:
+                save(folder, done.value.film)
             bar.update()
     return tuple(clip for clip in (clip_of(folder, row) for row in chosen) if clip.video.exists())
 
@@ -77,7 +79,7 @@ def choose(rows: Sequence[Outcome], success: bool, count: int) -> list[Outcome]:
 
 def clip_of(folder: Path, row: Outcome) -> Clip:
     """Where the film of a trial is, or would be."""
-    name = f"{row.object}-{row.pose:02d}"
+    name = f"{row.object}-{row.pose:02d}" + ("" if row.axis == "none" else f"-{row.axis}-{row.strength:.2f}")
     return Clip(row, folder / f"{name}.mp4", folder / f"{name}.jpg")
 
 

@@ -1,45 +1,65 @@
-"""Results on disk while an evaluation runs, so that an interrupted one continues."""
+"""Results on disk while an evaluation runs, so that an interrupted one continues with the next trial."""
 
 from __future__ import annotations
 
 import io
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from eval.bench import Job
 from eval.errors import EvalError
-from eval.outcome import Outcome
-from eval.results import read_json, write_json
+from eval.outcome import Key, Outcome
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kept:
-    """One file an object, in a folder named for everything that the results depend on."""
+    """A journal, one line a finished trial, in a folder named for everything that the results depend on."""
 
     folder: Path | None
     """None: nothing is kept."""
+    found: dict[Key, tuple[Outcome, float]] = field(default_factory=dict)
+    """Finished trials, and the wall time that each took [s]."""
 
-    def load(self, job: Job) -> tuple[tuple[Outcome, ...], float] | None:
-        """Rows of an object and the seconds they took; None where it has not been tried, or not all of it."""
-        saved = None if self.folder is None else read_json(self.folder / f"{job.item.name}.json")
-        try:
-            rows = tuple(Outcome.from_row(row) for row in saved["rows"]) if saved else ()
-        except (EvalError, KeyError, TypeError):  # damaged: tried again
-            return None
-        same = [(row.pose, row.seed) for row in rows] == [(trial.pose, trial.seed) for trial in job.trials]
-        return (rows, float(saved["seconds"])) if saved and same else None
+    def __post_init__(self) -> None:
+        if self.folder is None or not self._journal.exists():
+            return
+        for line in self._journal.read_bytes().splitlines():
+            try:
+                entry = json.loads(line)
+                row = Outcome.from_row(entry["row"])
+                self.found[row.key] = row, float(entry["seconds"])
+            except (ValueError, KeyError, TypeError, EvalError):  # killed while it was written: tried again
+                continue
 
-    def save(self, job: Job, rows: tuple[Outcome, ...], portrait: np.ndarray | None, seconds: float) -> None:
-        """Keeps an object's rows, and its picture."""
+    def add(self, row: Outcome, seconds: float) -> None:
+        """Writes one more line. Raises OSError; what was written before stays readable."""
+        self.found[row.key] = row, seconds
         if self.folder is None:
             return
-        if portrait is not None:
-            write_jpeg(self.folder / f"{job.item.name}.jpg", portrait)
-        write_json(self.folder / f"{job.item.name}.json", {"rows": [row.row() for row in rows], "seconds": round(seconds, 3)})
+        self.folder.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"row": row.row(), "seconds": round(seconds, 3)})
+        with open(self._journal, "ab") as journal:
+            journal.write(f"{line}\n".encode() if _ends_whole(self._journal) else f"\n{line}\n".encode())
+
+    def portrait(self, name: str) -> Path | None:
+        """Where the picture of an object is, or would be."""
+        return None if self.folder is None else self.folder / f"{name}.jpg"
+
+    @property
+    def _journal(self) -> Path:
+        assert self.folder is not None
+        return self.folder / "trials.jsonl"
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether the last line of a file has its end, or there is none."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        return size == 0 or bool(file.seek(size - 1) >= 0 and file.read(1) == b"\n")
 
 
 def write_jpeg(path: Path, picture: np.ndarray, *, quality: int = 85) -> None:

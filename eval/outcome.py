@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from eval.errors import EvalError
 
+Key = tuple[str, str, int, int, str, float]
+"""Suite, object, pose, seed, axis, strength: what tells one trial from another."""
+
 
 class Reason(StrEnum):
     """Why a trial ended as it did."""
@@ -52,11 +55,24 @@ class Outcome:
     """Highest above its rest height [m]."""
     latency_ms: float | None
     """Median time of one prediction [ms], as measured."""
+    axis: str = "none"
+    """What was perturbed; `none` in the control arm."""
+    strength: float = 0.0
+    """How much, 0 to 1."""
+    peak_force: float | None = None
+    """Greatest total normal force between the robot and what it touched [N]."""
+    path_length: float | None = None
+    """Way of the point between the finger pads [m]."""
 
     def __post_init__(self) -> None:
         expected = None if self.reason is Reason.UNPLACED else self.reason is Reason.SUCCESS
         if self.success is not expected:
             raise EvalError(f"an outcome with reason {self.reason.value!r} has success={expected}, got {self.success}")
+
+    @property
+    def key(self) -> Key:
+        """What tells this trial from any other of the same policy."""
+        return self.suite, self.object, self.pose, self.seed, self.axis, self.strength
 
     def row(self) -> dict[str, object]:
         """As plain values for JSON and tables."""

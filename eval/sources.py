@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ from eval.errors import EvalError
 from eval.results import read_json
 from eval.suite import Suite, make_suite
 
-SUITES = ("toys", "household", "ycb")
+SUITES = ("toys", "household", "ycb", "ycb65")
 TOYS = 50
 """Toys in the suite of that name, where no limit is given."""
 UNSEEN = 1_000_000
 """Toys to be tested on come from seeds above this one; training is not expected there, and checked."""
+_DATA = Path(__file__).parent / "suites"
+"""NAME.json: a suite that leaves out some objects of another, each with the reason."""
 
 
 def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = None, checkpoint: Path | None = None) -> Suite:
@@ -35,29 +39,46 @@ def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = Non
         ObjectError: the folder cannot be read.
     """
     if name == "toys":
-        seen = set() if checkpoint is None else training_seeds(checkpoint)
-        if checkpoint is not None and not seen:
-            print(f"{checkpoint} does not say which toys it was trained on: whether these are unseen is not checked", file=sys.stderr)
-        if UNSEEN + seed in seen:
-            raise EvalError(f"{checkpoint} was trained on the toys of seed {UNSEEN + seed}, so they are not unseen; choose another seed")
-        return make_suite(name, ToySet.sample(UNSEEN + seed, limit or TOYS).toys, trials=trials, seed=seed)
-    if name == "household":
-        return make_suite(name, open_objects(name).objects, trials=trials, seed=seed, limit=limit)
-    if name == "ycb":
+        if checkpoint is not None:
+            check_unseen(checkpoint, UNSEEN + seed)
+        source = f"toys:{UNSEEN + seed}:{limit or TOYS}"
+        return make_suite(name, open_source(source), trials=trials, seed=seed, source=source)
+    if name in SUITES:
+        return make_suite(name, open_source(name), trials=trials, seed=seed, limit=limit, source=name)
+    if not Path(name).is_dir():
+        raise EvalError(f"suite {name!r} is neither one of {', '.join(SUITES)} nor a folder of objects")
+    source = str(Path(name).resolve())
+    return make_suite(Path(source).name, open_source(source), trials=trials, seed=seed, limit=limit, source=source)
+
+
+def open_source(source: str) -> tuple[Graspable, ...]:
+    """The objects of a suite, by what `Suite.source` says. Raises EvalError, ObjectError."""
+    if source.startswith("toys:"):
+        try:
+            seed, count = (int(number) for number in source.split(":")[1:])
+        except ValueError as error:
+            raise EvalError(f"{source!r} is no source of toys; it is written toys:SEED:NUMBER") from error
+        return ToySet.sample(seed, count).toys
+    if source == "household":
+        return open_objects(source).objects
+    if source == "ycb":
         folder = find_ycb()
         if folder is None:
             raise EvalError("no YCB objects here; name their folder in CEZANNE_OBJECTS, or try suite=household")
-        return make_suite(name, _usable(open_ycb(folder)), trials=trials, seed=seed, limit=limit)
-    if not Path(name).is_dir():
-        raise EvalError(f"suite {name!r} is neither one of {', '.join(SUITES)} nor a folder of objects")
-    return make_suite(Path(name).resolve().name, _usable(open_objects(name)), trials=trials, seed=seed, limit=limit)
+        return _usable(open_ycb(folder))
+    if source in SUITES:
+        described = json.loads((_DATA / f"{source}.json").read_text())
+        return tuple(item for item in open_source(described["source"]) if item.name not in described["left_out"])
+    return _usable(open_objects(source))
 
 
-def _usable(found: ObjectSet) -> tuple[Graspable, ...]:
-    """The objects of a set; what was refused is named on stderr."""
-    for refused, why in found.refused:
-        print(f"{refused}: left out: {why}", file=sys.stderr)
-    return found.objects
+def check_unseen(checkpoint: Path, seed: int) -> None:
+    """Raises EvalError where a policy was trained on the toys of this seed; says so where that cannot be told."""
+    seen = training_seeds(checkpoint)
+    if not seen:
+        print(f"{checkpoint} does not say which toys it was trained on: whether these are unseen is not checked", file=sys.stderr)
+    if seed in seen:
+        raise EvalError(f"{checkpoint} was trained on the toys of seed {seed}, so they are not unseen; choose another seed")
 
 
 def training_seeds(checkpoint: Path) -> set[int]:
@@ -70,6 +91,20 @@ def training_seeds(checkpoint: Path) -> set[int]:
     dataset = read_json(Path(folder) / "dataset.json") if isinstance(folder, str) else None
     own = {key: value for key, value in prints.items() if key != "train"}  # the seed of the weights is none of toys
     return _seeds(own) | _seeds(dataset)
+
+
+def known_suites(names: Iterable[str]) -> None:
+    """Raises EvalError where one is neither a suite nor a folder, before anything is opened."""
+    for name in names:
+        if name not in SUITES and not Path(name).is_dir():
+            raise EvalError(f"unknown suite {name!r}; known: {', '.join(SUITES)}, or a folder of objects")
+
+
+def _usable(found: ObjectSet) -> tuple[Graspable, ...]:
+    """The objects of a set; what was refused is named on stderr."""
+    for refused, why in found.refused:
+        print(f"{refused}: left out: {why}", file=sys.stderr)
+    return found.objects
 
 
 def _seeds(value: Any) -> set[int]:

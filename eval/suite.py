@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,10 @@ class Trial:
     """Cell of the start grid, 0 to 15, row by row away from the robot."""
     seed: int
     """Of the rotation; the placement uses `np.random.default_rng(seed)`."""
+    axis: str = "none"
+    """What is perturbed, by its name in `sim.variation.AXES`; `none`: nothing."""
+    strength: float = 0.0
+    """How much, 0 to 1."""
 
     @property
     def xy(self) -> np.ndarray:
@@ -43,6 +47,8 @@ class Suite:
     name: str
     objects: tuple[Graspable, ...]
     trials: tuple[Trial, ...]
+    source: str = ""
+    """What `open_suite` made it from, so that a trial can be replayed; empty: nothing that could be opened again."""
 
     def __post_init__(self) -> None:
         names = [item.name for item in self.objects]
@@ -56,8 +62,12 @@ class Suite:
         """The trials of one object."""
         return tuple(trial for trial in self.trials if trial.object == index)
 
+    def under(self, axis: str, strength: float) -> Suite:
+        """The same trials, on the same seeds, under a perturbation."""
+        return replace(self, trials=tuple(replace(trial, axis=axis, strength=strength) for trial in self.trials))
 
-def make_suite(name: str, objects: Sequence[Graspable], *, trials: int, seed: int, limit: int | None = None) -> Suite:
+
+def make_suite(name: str, objects: Sequence[Graspable], *, trials: int, seed: int, limit: int | None = None, source: str = "") -> Suite:
     """Lays every object on `trials` of the 16 cells, taking cells in turn so that a suite covers all of them evenly.
 
     Args:
@@ -66,6 +76,7 @@ def make_suite(name: str, objects: Sequence[Graspable], *, trials: int, seed: in
         trials: per object, 1 to 16.
         seed: decides the rotations.
         limit: keep this many objects, spread over the set; they keep the trials they have in the whole set.
+        source: what they were opened from.
     """
     if not 1 <= trials <= CELLS:
         raise EvalError(f"trials={trials}; an object is tried on 1 to {CELLS} start poses")
@@ -78,7 +89,7 @@ def make_suite(name: str, objects: Sequence[Graspable], *, trials: int, seed: in
         item = objects[original]
         for pose in sorted(_ORDER[(original * trials + k) % CELLS] for k in range(trials)):
             rows.append(Trial(index, item.name, pose, trial_seed(seed, item.name, pose)))
-    return Suite(name, tuple(objects[k] for k in kept), tuple(rows))
+    return Suite(name, tuple(objects[k] for k in kept), tuple(rows), source)
 
 
 def trial_seed(seed: int, name: str, pose: int) -> int:

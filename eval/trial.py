@@ -44,6 +44,16 @@ class TrialRobot(Robot, Protocol):
         """Whether both fingers touch the object."""
         ...
 
+    @property
+    def grip_pose(self) -> tuple[np.ndarray, np.ndarray]:
+        """Position (3,) [m] and rotation (3, 3) of the point between the finger pads."""
+        ...
+
+    @property
+    def force(self) -> float:
+        """Total normal force between the robot and what it touches [N]."""
+        ...
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -81,15 +91,17 @@ def run_trial(
         execute: actions of each chunk that are carried out.
         watch: called with each step's number, for recording.
     """
+    where = {"axis": trial.axis, "strength": trial.strength}
     try:
         robot.place(trial.xy, np.random.default_rng(trial.seed))
     except PlacementError:
-        return Outcome(suite, trial.name, trial.pose, trial.seed, None, Reason.UNPLACED, 0, 0.0, None, 0.0, None)
-    judge = Judge(robot, rules)
+        return Outcome(suite, trial.name, trial.pose, trial.seed, None, Reason.UNPLACED, 0, 0.0, None, 0.0, None, **where)
+    judge, effort = Judge(robot, rules), Effort(robot)
     timed = Timed(policy)
 
     def until(t: int, sent: Action) -> bool:
         done = judge.step(t, sent)
+        effort.step()
         if watch is not None:
             watch.step(t)
         return done
@@ -111,6 +123,9 @@ def run_trial(
         round((judge.since + 1) * robot.dt, 6) if success and judge.since is not None else None,
         round(judge.max_lift, 6),
         round(float(np.median(timed.times)) * 1e3, 3) if timed.times else None,
+        peak_force=round(effort.peak_force, 6),
+        path_length=round(effort.path_length, 6),
+        **where,
     )
 
 
@@ -166,6 +181,28 @@ class Judge:
         if self.toppled:
             return Reason.TOPPLED
         return Reason.MISSED if self.closed else Reason.NEVER_CLOSED
+
+
+@dataclass
+class Effort:
+    """What a trial costs the robot: how far the hand went and how hard it pressed."""
+
+    robot: TrialRobot
+    peak_force: float = 0.0
+    """[N]"""
+    path_length: float = 0.0
+    """[m]"""
+    _at: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._at = self.robot.grip_pose[0]
+
+    def step(self) -> None:
+        """Takes note of one control step."""
+        at = self.robot.grip_pose[0]
+        self.path_length += float(np.linalg.norm(at - self._at))
+        self.peak_force = max(self.peak_force, self.robot.force)
+        self._at = at
 
 
 @dataclass

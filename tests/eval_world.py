@@ -87,6 +87,14 @@ class Lift:
         self.stopped = True
 
     @property
+    def grip_pose(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([0.5, 0.0, self.height]), np.eye(3)
+
+    @property
+    def force(self) -> float:
+        return 7.0 if self.held else 0.0
+
+    @property
     def object_pose(self) -> tuple[np.ndarray, np.ndarray]:
         return np.array([0.5, 0.0, self.z]), np.array([np.cos(self.tilt / 2), np.sin(self.tilt / 2), 0.0, 0.0])
 

@@ -6,9 +6,10 @@ import pytest
 from eval_world import Lift, Reach, Thing, clumsy, skilled, things
 
 from eval.errors import EvalError
-from eval.evaluate import EvalConfig, evaluate
+from eval.evaluate import Cell, Crew, EvalConfig, evaluate, evaluate_all
+from eval.kept import Kept
 from eval.outcome import Reason
-from eval.results import load_rows
+from eval.results import joined, load_report, load_rows
 from eval.suite import make_suite
 from eval.trial import Rules
 from policies.errors import PolicyError
@@ -33,17 +34,58 @@ def test_any_number_of_workers_gives_the_same_table():
     assert [(row.object, row.pose) for row in alone.rows] == [(t.name, t.pose) for t in suite().trials]
 
 
-def test_an_interrupted_evaluation_continues_to_the_same_table(tmp_path):
+def test_an_interrupted_evaluation_continues_with_the_next_trial(tmp_path):
     whole = evaluate(clumsy, suite(), RULES, workers=0, robot=Lift)
     evaluate(clumsy, suite(), RULES, workers=0, robot=Lift, out=tmp_path)
-    parts = sorted(tmp_path.glob("parts/*/*.json"))
-    assert len(parts) == 5
-    parts[1].unlink()
-    parts[3].write_text('{"rows": [')  # killed while writing elsewhere: damaged
-    before = parts[0].stat().st_mtime_ns
+    (journal,) = tmp_path.glob("parts/*/trials.jsonl")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert len(lines) == len(whole.rows)
+    killed = b"".join(lines[:7]) + lines[7][:30]  # in the middle of a line
+    journal.write_bytes(killed)
     again = evaluate(clumsy, suite(), RULES, workers=0, robot=Lift, out=tmp_path)
     assert table(again) == table(whole)
-    assert parts[0].stat().st_mtime_ns == before
+    assert journal.read_bytes().startswith(killed)
+    assert len(Kept(journal.parent).found) == len(whole.rows)
+
+
+def test_a_longer_evaluation_takes_up_the_trials_of_a_shorter_one(tmp_path, capsys):
+    evaluate(clumsy, suite(trials=2), RULES, workers=0, robot=Lift, out=tmp_path)
+    more = evaluate(clumsy, suite(trials=16), RULES, workers=0, robot=Lift, out=tmp_path)
+    assert "10 of 80 trials kept" in capsys.readouterr().err
+    assert table(more) == table(evaluate(clumsy, suite(trials=16), RULES, workers=0, robot=Lift))
+
+
+def test_several_cells_at_once_give_what_each_gives_alone():
+    cells = [Cell(policy, suite(trials=n), RULES, Lift) for policy, n in ((clumsy, 4), (skilled, 2))]
+    reports = evaluate_all(cells, crew=Crew(workers=2))
+    assert [table(report) for report in reports] == [table(evaluate(c.policy, c.suite, RULES, workers=0, robot=Lift)) for c in cells]
+    assert reports[0].digest() == evaluate(clumsy, suite(), RULES, workers=0, robot=Lift).digest()
+    assert reports[0].digest() != reports[1].digest()
+
+
+def test_a_perturbed_arm_starts_from_the_same_poses_as_its_control():
+    perturbed = suite().under("mass", 1.0)
+    assert [(t.name, t.pose, t.seed) for t in perturbed.trials] == [(t.name, t.pose, t.seed) for t in suite().trials]
+    report = evaluate(skilled, perturbed, RULES, workers=0, robot=lambda item, variation: Lift(item))
+    assert {(row.axis, row.strength) for row in report.rows} == {("mass", 1.0)}
+
+
+def test_a_trial_counts_once():
+    report = evaluate(clumsy, suite(), RULES, workers=0, robot=Lift)
+    with pytest.raises(EvalError, match="1 trials are there twice, the first is s/thing_0"):
+        replace(report, rows=(*report.rows, report.rows[0]))
+    with pytest.raises(EvalError, match="there twice"):
+        joined([report, report])
+
+
+def test_arms_of_one_policy_are_told_apart(tmp_path):
+    control = evaluate(clumsy, suite(), RULES, workers=0, robot=Lift)
+    heavy = replace(control, rows=tuple(replace(row, axis="mass", strength=1.0) for row in control.rows[:9]))
+    whole = joined([control, heavy])
+    assert whole.summary()["trials"] == 20
+    assert whole.summary()["arms"] == {"s none 0.0": control.count(), "s mass 1.0": heavy.count()}
+    whole.save(tmp_path)
+    assert load_report(tmp_path) == whole
 
 
 def test_results_of_another_policy_or_rule_are_never_taken_up(tmp_path):
@@ -59,6 +101,7 @@ def test_what_did_not_run_counts_for_nothing():
     summary = report.summary()
     assert (summary["successes"], summary["trials"], summary["unplaced"]) == (6, 6, 2)
     assert "does not compile" in summary["missing"]["impossible"]
+    assert summary["missing_trials"] == 4
     assert summary["per_object"]["ball"] == [2, 2]
     assert sum(summary["reasons"].values()) == summary["trials"]
 
@@ -95,7 +138,7 @@ def test_table_is_written_and_read_back(tmp_path):
         load_rows(tmp_path / "trials.parquet")
 
 
-@pytest.mark.parametrize("wrong", [{"trials": 0}, {"trials": 17}, {"suite": "ycb65"}, {"lift": -1.0}, {"workers": -1}, {"videos": -1}])
+@pytest.mark.parametrize("wrong", [{"trials": 0}, {"trials": 17}, {"suite": "ycb66"}, {"lift": -1.0}, {"workers": -1}, {"videos": -1}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(EvalError):
         EvalConfig(**wrong)

@@ -16,7 +16,7 @@ ROOMS = {
     "episodes": {"hardware"},
     "sim": {"assets", "hardware", "episodes"},
     "policies": {"assets", "hardware", "episodes"},
-    "eval": {"assets", "hardware", "episodes", "sim", "policies"},
+    "eval": {"assets", "hardware", "episodes", "sim", "policies", "conf"},
     "conf": set(),
 }
 """The rooms that each room may import besides itself."""
