@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.ndimage import maximum_filter
-
-from sim.surface import Surface
 
 OPENING = 0.08
 """Between the fingers as they come down [m]."""
@@ -40,19 +39,40 @@ class Grasp:
     """Higher is better."""
 
 
+class Shape(Protocol):
+    """What a grasp is looked for on: an object's true surface (`sim.surface.Surface`), or somebody's estimate of it."""
+
+    @property
+    def centre_of_mass(self) -> np.ndarray:
+        """(3,) [m]."""
+        ...
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Corners of an axis-aligned box that holds it, (3,) and (3,) [m]."""
+        ...
+
+    def heights(self, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
+        """Height above the table z = 0, from straight above, (len(xs), len(ys)) [m]; 0 where there is nothing."""
+        ...
+
+    def cast(self, origin: np.ndarray, direction: np.ndarray) -> tuple[float, np.ndarray]:
+        """Distance [m] along a unit direction (3,) and the outward normal (3,) there; infinity where there is nothing."""
+        ...
+
+
 def closing(yaw: float) -> np.ndarray:
     """The direction along which the fingers close, (3,)."""
     return np.array([-np.sin(yaw), np.cos(yaw), 0.0])
 
 
-def propose_grasps(surface: Surface, *, most: int = 24) -> list[Grasp]:
+def propose_grasps(surface: Shape, *, most: int = 24) -> list[Grasp]:
     """Grasps whose fingers come down freely beside the object and meet opposing faces of it, best first.
 
     A height map says where fingers and palm have room, rays between the pads say what they would touch. Nothing here is
     random: cloning averages what an expert chooses at random.
 
     Args:
-        surface: of the object at its present pose.
+        surface: the object at its present pose.
         most: at most this many, at least 4 mm or 12 degrees apart.
     """
     low, high = surface.bounds()
@@ -108,7 +128,7 @@ def _along(
     return [Grasp(np.array([*centres[k], pad[k]]), yaw, np.nan, float(score[k])) for k in np.flatnonzero(room)]
 
 
-def _touch(surface: Surface, rough: Grasp) -> Grasp | None:
+def _touch(surface: Shape, rough: Grasp) -> Grasp | None:
     """The grasp centred between the faces that the pads would meet; None where they do not oppose each other."""
     u = closing(rough.yaw)
     v = np.array([u[1], -u[0], 0.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,15 @@ class Router:
         joints = np.concatenate([*legs, down, squeeze, lifted, hold])
         gripper = (np.arange(len(joints)) < close).astype(float)
         return Path(np.column_stack([joints, gripper]), descent, close, close + len(squeeze))
+
+    def tour(self, start: np.ndarray, stops: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
+        """Joint positions (T, n) [rad] from `start` by way of each (position (3,) [m], yaw [rad]) of the grip site that can be reached."""
+        legs = [start[None]]
+        for pos, yaw in stops:
+            q, reached = self._ik.solve(pos, yaw, self._home)
+            if reached:
+                legs.append(_ease(legs[-1][-1], q, _steps(legs[-1][-1], q, least=6)))
+        return np.concatenate(legs)
 
     def _straight(self, a: np.ndarray, b: np.ndarray, yaw: float, start: np.ndarray, steps: int) -> tuple[np.ndarray, bool]:
         """Joint positions along a straight line, eased at both ends, (steps, n); and whether all of it can be reached."""
