@@ -17,7 +17,7 @@ from eval.bench import Bench, Checkpoint, Job, Simulation, Stand
 from eval.errors import EvalError
 from eval.fingerprint import checkpoint_digest, digest, fingerprint
 from eval.kept import Kept, write_jpeg
-from eval.outcome import Outcome
+from eval.outcome import Key, Outcome
 from eval.references import REFERENCES, Reference
 from eval.results import Report, read_json
 from eval.sources import SUITES, open_suite
@@ -214,33 +214,42 @@ def evaluate_all(
         watch: hears of each trial: its cell, and how it went.
         progress: show a bar on stderr.
     """
-    folders: dict[Path | None, Kept] = {}
+    folders: dict[str, Kept] = {}  # cells that differ in their trials alone share one
     stands, prints, kept = [], [], []
     for cell in cells:
         stand, identity = cell.stand()
         settings = {**asdict(cell.rules), "robot": stand.robot}
         stands.append(stand)
         prints.append(fingerprint(cell.suite.objects, settings, identity))
-        folder = None if out is None else out / "parts" / digest(prints[-1])
-        kept.append(folders.setdefault(folder, Kept(folder)) if folder else Kept(None))
+        name = digest([prints[-1], cell.suite.name])
+        if name not in folders:
+            folders[name] = Kept(None if out is None else out / "parts" / digest(prints[-1]))
+        kept.append(folders[name])
     tried: list[dict[int, Outcome]] = [{} for _ in cells]
     spent, missing = [0.0] * len(cells), [dict[str, str]() for _ in cells]
     todo: list[tuple[int, int, Job]] = []
+    again: list[tuple[int, int]] = []  # what another cell of this call tries
+    begun: set[tuple[int, Key]] = set()
     for c, cell in enumerate(cells):
         shown: set[str] = set()
         for t, trial in enumerate(cell.suite.trials):
-            found = kept[c].found.get((cell.suite.name, trial.name, trial.pose, trial.seed, trial.axis, trial.strength))
-            if found is not None:
-                tried[c][t], spent[c] = found[0], spent[c] + found[1]
+            key = (cell.suite.name, *trial.key)
+            if key in kept[c].found:
+                tried[c][t], seconds = kept[c].found[key]
+                spent[c] += seconds
                 continue
+            if (id(kept[c]), key) in begun:
+                again.append((c, t))
+                continue
+            begun.add((id(kept[c]), key))
             picture = kept[c].portrait(trial.name)
             wanted = trial.axis == "none" and picture is not None and trial.name not in shown and not picture.exists()
             shown.add(trial.name)
             todo.append((c, t, Job(c, cell.suite.objects[trial.object], trial, portrait=wanted)))
     _say_kept(cells, tried)
     last = time.monotonic()
-    name = cells[0].suite.name if len({cell.suite.name for cell in cells}) == 1 else f"{len(cells)} arms"
-    with tqdm(total=len(todo), desc=f"eval {name}", unit="trial", disable=not (todo and progress)) as bar:
+    called = cells[0].suite.name if len({cell.suite.name for cell in cells}) == 1 else f"{len(cells)} arms"
+    with tqdm(total=len(todo), desc=f"eval {called}", unit="trial", disable=not (todo and progress)) as bar:
         for done in (crew or Crew()).share(Bench(tuple(stands)), [job for _, _, job in todo]):
             c, t, job = todo[done.index]
             bar.update()
@@ -258,6 +267,12 @@ def evaluate_all(
             bar.set_postfix_str(_rate(tried), refresh=False)
             if watch is not None:
                 watch(c, done.value.row)
+    for c, t in again:
+        key = (cells[c].suite.name, *cells[c].suite.trials[t].key)
+        if key in kept[c].found:
+            tried[c][t] = kept[c].found[key][0]
+            if watch is not None:
+                watch(c, tried[c][t])
     return [
         Report(
             cell.suite.name,

@@ -50,11 +50,7 @@ def record(
     folder = parts_folder(out, report) / "films"
     chosen = [*(choose(report.rows, True, each) if wins else ()), *choose(report.rows, False, each)]
     todo = {row.key[1:] for row in chosen if not clip_of(folder, row).video.exists()}
-    jobs = [
-        Job(0, suite.objects[trial.object], trial, film=True)
-        for trial in suite.trials
-        if (trial.name, trial.pose, trial.seed, trial.axis, trial.strength) in todo
-    ]
+    jobs = [Job(0, suite.objects[trial.object], trial, film=True) for trial in suite.trials if trial.key in todo]
     with tqdm(total=len(jobs), desc=f"film {suite.name}", unit="trial", disable=not jobs) as bar:
         for done in (crew or Crew()).share(Bench((stand,)), jobs):
             if done.value is not None and done.value.film is not None:

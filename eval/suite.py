@@ -35,6 +35,11 @@ class Trial:
     """How much, 0 to 1."""
 
     @property
+    def key(self) -> tuple[str, int, int, str, float]:
+        """Object, pose, seed, axis, strength: what tells one trial of a suite from another."""
+        return self.name, self.pose, self.seed, self.axis, self.strength
+
+    @property
     def xy(self) -> np.ndarray:
         """Where it lies, from the middle of the workspace, (2,) [m]."""
         return (np.array(divmod(self.pose, GRID)) + 0.5) * 2 * REACH / GRID - REACH

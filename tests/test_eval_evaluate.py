@@ -63,6 +63,17 @@ def test_several_cells_at_once_give_what_each_gives_alone():
     assert reports[0].digest() != reports[1].digest()
 
 
+def test_what_two_cells_have_in_common_is_tried_once(tmp_path):
+    cells = [Cell(clumsy, suite(trials=n), RULES, Lift) for n in (16, 4, 4)]
+    heard = []
+    reports = evaluate_all(cells, crew=Crew(workers=0), out=tmp_path, watch=lambda c, row: heard.append((c, row.key)))
+    assert [len(report.rows) for report in reports] == [80, 20, 20]
+    assert table(reports[1]) == table(reports[2]) == table(evaluate(clumsy, suite(), RULES, workers=0, robot=Lift))
+    (journal,) = tmp_path.glob("parts/*/trials.jsonl")
+    assert len(journal.read_text().splitlines()) == 80
+    assert len(heard) == len(set(heard)) == 120
+
+
 def test_a_perturbed_arm_starts_from_the_same_poses_as_its_control():
     perturbed = suite().under("mass", 1.0)
     assert [(t.name, t.pose, t.seed) for t in perturbed.trials] == [(t.name, t.pose, t.seed) for t in suite().trials]

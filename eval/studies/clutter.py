@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.studies.study import STRENGTHS, Arm, Profile, Result, Study, tolerance
+from eval.studies.study import CURVE, Arm, Profile, Result, Study, tolerance
 
 KINDS = ("distractors", "occlusion")
 SCENE = ("light", "texture", "camera", "mass", "friction", "start", "action_noise")
@@ -19,11 +19,11 @@ def _curves(kinds: Sequence[str], strengths: Sequence[float]) -> list[Arm]:
 
 
 def _clutter(profile: Profile) -> list[Arm]:
-    return _curves(KINDS, STRENGTHS)
+    return _curves(KINDS, CURVE)
 
 
 def _scene(profile: Profile) -> list[Arm]:
-    return _curves(SCENE, STRENGTHS[1::2])
+    return _curves(SCENE, CURVE[1:])
 
 
 def _answer(results: Sequence[Result]) -> list[str]:

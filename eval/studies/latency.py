@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.studies.study import STRENGTHS, Arm, Profile, Result, Study, tolerance
+from eval.studies.study import CURVE, Arm, Profile, Result, Study, tolerance
 
 
 def _arms(profile: Profile) -> list[Arm]:
@@ -14,7 +14,7 @@ def _arms(profile: Profile) -> list[Arm]:
     for execute in (4, 8):
         curve = f"{execute} actions of a chunk"
         found.append(Arm(f"{curve}, 0", 0.0, curve, execute=execute))
-        found += [Arm(f"{curve}, {s}", s, curve, axis="delay", strength=s, execute=execute) for s in STRENGTHS]
+        found += [Arm(f"{curve}, {s}", s, curve, axis="delay", strength=s, execute=execute) for s in CURVE]
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.studies.study import STRENGTHS, Arm, Profile, Result, Study, tolerance
+from eval.studies.study import CURVE, Arm, Profile, Result, Study, tolerance
 from sim.variation import AXES
 
 KINDS = [name for name in AXES if name.startswith("mask_")]
@@ -15,7 +15,7 @@ def _arms(profile: Profile) -> list[Arm]:
     for kind in KINDS:
         curve = kind.removeprefix("mask_")
         found.append(Arm(f"{curve} 0", 0.0, curve))
-        found += [Arm(f"{curve} {strength}", strength, curve, axis=kind, strength=strength) for strength in STRENGTHS]
+        found += [Arm(f"{curve} {strength}", strength, curve, axis=kind, strength=strength) for strength in CURVE]
     return found
 
 

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from eval.outcome import Outcome
 from eval.results import Report
 from eval.statistics import Interval, clustered, paired, wilson
+from sim.variation import STRENGTHS
 
-STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-"""Of a perturbation, along a curve that starts at the control."""
+CURVE = tuple(round(strength, 2) for strength in STRENGTHS.values())
+"""Strengths of a perturbation, along a curve that starts at the control."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Profile:
     """Grid of the study of both; from the data set that it is given."""
 
 
-CPU = Profile("cpu", ("steps=800",), "ycb65", 3, (25, 75, 220), (25, 75, 220, 440, 660))
+CPU = Profile("cpu", ("steps=600",), "ycb65", 2, (25, 75, 220), (25, 75, 220, 440, 660))
 GPU = Profile("gpu", ("steps=20000", "batch=256"), "ycb65", 16, (1, 25, 125, 250), (25, 125, 250, 500, 1000, 1500, 2000, 2500))
 PROFILES = {profile.name: profile for profile in (CPU, GPU)}
 
