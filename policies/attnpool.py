@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 from torch.nn import functional
 
 from policies.attention import Layout
-from policies.patches import Keep
+from policies.patches import Patches
 from policies.vit import scattered
 
 
 class AttentionPool(nn.Module):
     """Multi-head attention with one learned query per camera."""
-
-    keep: ClassVar[Keep] = Keep.ALL
 
     def __init__(self, dim: int, heads: int, cameras: int) -> None:
         super().__init__()
@@ -27,9 +23,9 @@ class AttentionPool(nn.Module):
     def prefix(self, camera: Tensor) -> Tensor | None:
         return None
 
-    def forward(self, tokens: Tensor, layout: Layout, camera: Tensor) -> Tensor:
-        s, dim = len(camera), tokens.shape[1]  # every picture keeps all its patches: no padding
+    def forward(self, tokens: Tensor, layout: Layout, patches: Patches) -> Tensor:
+        s, dim = len(patches.camera), tokens.shape[1]  # every picture keeps all its patches: no padding
         kv = self.kv(tokens[: len(layout.picture)]).view(s, -1, 2, self.heads, dim // self.heads)
         k, v = kv.permute(2, 0, 3, 1, 4)  # (S, H, G, D/H) each
-        q = self.query[camera].view(s, self.heads, 1, dim // self.heads)  # (S, H, 1, D/H)
+        q = self.query[patches.camera].view(s, self.heads, 1, dim // self.heads)  # (S, H, 1, D/H)
         return self.out(functional.scaled_dot_product_attention(q, k, v).reshape(s, dim))  # (S, D)

@@ -15,7 +15,7 @@ import torch
 
 from episodes.dataset import Dataset
 from policies.errors import PolicyError
-from policies.patches import Keep, Patches, cut
+from policies.patches import Keep, Patches, cut, grid
 from policies.selection import Selected
 from policies.table import Table, frames_of, read_table
 
@@ -51,7 +51,7 @@ class Cache:
     offsets: np.ndarray
     """First patch of each picture, and N, (P + 1,) i64."""
     silhouette: np.ndarray
-    """What each whole mask says by itself, (P, 12) f32."""
+    """What each whole mask, or box, says by itself, (P, 12) f32."""
     cameras: int
     fingerprint: str
 
@@ -107,6 +107,8 @@ def _map(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _write(path: Path, dataset: Dataset | Selected, table: Table, kept: Kept, watch: Callable[[int], object]) -> None:
+    for camera in dataset.info.cameras.values():
+        grid((camera.height, camera.width), kept.patch, kept.keep)
     table.save(path / "table.npz")
     names = tuple(dataset.info.cameras)
     counts, silhouettes = [], []
@@ -128,8 +130,5 @@ def _write(path: Path, dataset: Dataset | Selected, table: Table, kept: Kept, wa
 
 def _cut(images: np.ndarray, masks: np.ndarray, kept: Kept) -> Patches:
     """The kept patches of (F, V, H, W, 3) pictures with masks (F, V, H, W)."""
-    height, width = images.shape[2:4]
-    if height % kept.patch or width % kept.patch:
-        raise PolicyError(f"patch={kept.patch} does not divide the dataset's pictures of {height}x{width} px")
     flat = torch.from_numpy(images).flatten(0, 1).permute(0, 3, 1, 2)  # (S, 3, H, W)
     return cut(flat, torch.from_numpy(masks).flatten(0, 1), torch.arange(len(flat)), kept.patch, kept.keep)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 
 from policies.attention import Layout
-from policies.patches import Keep
+from policies.patches import Patches
 from policies.vit import scattered
 
 
 class ClsPool(nn.Module):
     """The output of the learned token."""
-
-    keep: ClassVar[Keep] = Keep.ALL
 
     def __init__(self, dim: int, heads: int, cameras: int) -> None:
         super().__init__()
@@ -23,6 +19,6 @@ class ClsPool(nn.Module):
     def prefix(self, camera: Tensor) -> Tensor | None:
         return self.cls[camera]  # (S, D)
 
-    def forward(self, tokens: Tensor, layout: Layout, camera: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, layout: Layout, patches: Patches) -> Tensor:
         n = len(layout.picture)
-        return tokens[n - len(camera) : n]  # (S, D)
+        return tokens[n - len(patches.camera) : n]  # (S, D)

@@ -13,6 +13,14 @@ class Pooling(Enum):
 
     det = "det"
     """Detection pooling: only patches that the mask touches, attending only to each other, then their mean."""
+    det_masked = "det_masked"
+    """All patches attend to each other; the mean is over those that the mask touches. Masking is in the mean alone."""
+    box = "box"
+    """Detection pooling by the box around the mask, as from a detector without a segmenter."""
+    crop = "crop"
+    """Mean of all patches of a crop around the mask, resized; the box around the mask says where it was."""
+    channel = "channel"
+    """Mean of all patches, with the mask as a fourth channel."""
     mean = "mean"
     """Mean of all patches; sees no mask."""
     cls = "cls"
@@ -22,7 +30,7 @@ class Pooling(Enum):
 
 
 class Masking(Enum):
-    """What is done inside the patches that detection pooling keeps."""
+    """What is done inside the patches that detection pooling keeps, by the mask or by its box."""
 
     patch = "patch"
     """Nothing, as in the paper: masking stops at the patch border."""
@@ -93,11 +101,12 @@ class EncoderConfig:
     pooling: Pooling = Pooling.det
     """How the tokens of a picture become one vector."""
     masking: Masking = Masking.pixel
-    """What is done inside the kept patches; the baselines see no mask and ignore it."""
+    """What is done inside the kept patches of det and box; the others ignore it."""
     silhouette: bool = True
-    """Whether box, centre, size and direction of the mask join the vector of detection pooling; the baselines see no mask."""
+    """Whether box, centre, size and direction of the mask (of its box, for box and crop) join the pooled vector of det, det_masked, box
+    and crop; the others ignore it."""
     patch: int = 8
-    """Side of a patch [px]; must divide the pictures."""
+    """Side of a patch [px]; must divide the pictures, and for crop the crops of 64 px."""
     dim: int = 128
     """Width of a token; a multiple of 4 and of `heads`."""
     layers: int = 4
@@ -111,6 +120,9 @@ class EncoderConfig:
         require_positive(self, "patch", "dim", "layers", "heads")
         require_not_negative(self, "cap")
         require(self.dim % 4 == 0, f"dim={self.dim} must be a multiple of 4 (sine and cosine of rows and columns)")
+        require(
+            self.silhouette or self.pooling is not Pooling.crop, "silhouette=false with pooling=crop: nothing would say where the crop was"
+        )
         require(self.dim % self.heads == 0, f"dim={self.dim} must be a multiple of heads={self.heads}")
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
 from policies.attention import Layout
-from policies.patches import Keep
+from policies.patches import Patches
 from policies.pooling import mean_tokens
 from policies.vit import scattered
 
 
 class DetPool(nn.Module):
     """The mean of the object's tokens; a learned vector per camera where the object is not seen."""
-
-    keep: ClassVar[Keep] = Keep.OBJECT
 
     def __init__(self, dim: int, heads: int, cameras: int) -> None:
         super().__init__()
@@ -25,5 +21,5 @@ class DetPool(nn.Module):
     def prefix(self, camera: Tensor) -> Tensor | None:
         return None
 
-    def forward(self, tokens: Tensor, layout: Layout, camera: Tensor) -> Tensor:
-        return torch.where(layout.lengths[:, None] > 0, mean_tokens(tokens, layout), self.absent[camera])  # (S, D)
+    def forward(self, tokens: Tensor, layout: Layout, patches: Patches) -> Tensor:
+        return torch.where(layout.lengths[:, None] > 0, mean_tokens(tokens, layout), self.absent[patches.camera])  # (S, D)

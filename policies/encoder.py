@@ -6,29 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from policies.attention import make_layout
-from policies.attnpool import AttentionPool
-from policies.clspool import ClsPool
-from policies.config import EncoderConfig, Masking, Pooling
-from policies.detpool import DetPool
-from policies.errors import PolicyError
+from policies.config import EncoderConfig, Masking
+from policies.form import FORMS
 from policies.jitter import Jitter
-from policies.meanpool import MeanPool
-from policies.patches import Keep, Patches, cut, thin
+from policies.patches import Patches, cut, grid, thin
 from policies.pooling import PoolingModule
 from policies.silhouette import Silhouette
 from policies.vit import Block, scattered, sincos
-
-POOLINGS: dict[Pooling, type[DetPool | MeanPool | ClsPool | AttentionPool]] = {
-    Pooling.det: DetPool,
-    Pooling.mean: MeanPool,
-    Pooling.cls: ClsPool,
-    Pooling.attention: AttentionPool,
-}
-
-
-def kept_by(pooling: Pooling) -> Keep:
-    """The patches that a pooling looks at."""
-    return POOLINGS[pooling].keep
 
 
 def few_shapes(device: torch.device) -> int:
@@ -47,22 +31,18 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, cameras: int, size: tuple[int, int]) -> None:
         super().__init__()
-        height, width = size
-        if height % config.patch or width % config.patch:
-            raise PolicyError(f"patch={config.patch} does not divide pictures of {height}x{width} px")
-        self.config = config
-        rows, columns = height // config.patch, width // config.patch
-        self.keep = kept_by(config.pooling)
-        self.by_pixel = self.keep is Keep.OBJECT and config.masking is Masking.pixel
-        self.embedding = nn.Linear((4 if self.by_pixel else 3) * config.patch**2, config.dim)
+        self.config, self.form = config, FORMS[config.pooling]
+        rows, columns = grid(size, config.patch, self.form.keep)
+        self.blank = self.form.keep.sparse and config.masking is Masking.pixel
+        self.embedding = nn.Linear((4 if self.blank or self.form.channel else 3) * config.patch**2, config.dim)
         self.position = nn.Parameter(torch.empty(rows * columns, config.dim))  # (G, D), learned from a sine-cosine embedding on
         if not self.position.is_meta:  # a network without memory only tells its shapes
             self.position.data = sincos(rows, columns, config.dim)
         self.camera = scattered(cameras, config.dim, std=0.1)
         self.blocks = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
-        self.pooling: PoolingModule = POOLINGS[config.pooling](config.dim, config.heads, cameras)
-        self.silhouette = Silhouette(config.dim, cameras) if config.silhouette and self.keep is Keep.OBJECT else None
+        self.pooling: PoolingModule = self.form.pool(config.dim, config.heads, cameras)
+        self.silhouette = Silhouette(config.dim, cameras) if config.silhouette and self.form.outlined else None
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
         """Pictures (B, V, 3, H, W) u8 and masks (B, V, H, W) bool to (B, V, D)."""
@@ -70,11 +50,11 @@ class Encoder(nn.Module):
         return self.encode(self.cut(images, masks)).view(b, v, -1)
 
     def cut(self, images: Tensor, masks: Tensor) -> Patches:
-        """The kept patches of (B, V, 3, H, W) u8, at most `cap` a picture, as in use."""
+        """The kept patches of (B, V, 3, H, W) u8, at most `cap` a picture where they are sparse, as in use."""
         b, v = images.shape[:2]
         camera = torch.arange(v, device=images.device).repeat(b)
-        patches = cut(images.flatten(0, 1), masks.flatten(0, 1), camera, self.config.patch, self.keep)
-        return thin(patches, self.config.cap) if self.keep is Keep.OBJECT else patches
+        patches = cut(images.flatten(0, 1), masks.flatten(0, 1), camera, self.config.patch, self.form.keep)
+        return thin(patches, self.config.cap) if self.form.keep.sparse else patches
 
     def encode(self, patches: Patches, jitter: Jitter | None = None) -> Tensor:
         """The vector of each picture, (S, D)."""
@@ -86,7 +66,7 @@ class Encoder(nn.Module):
             x = torch.cat([x, *([] if prefix is None else [prefix]), x.new_zeros(layout.filler, x.shape[1])])
         for block in self.blocks:
             x = block(x, layout)
-        return self.outline(self.pooling(self.norm(x).float(), layout, patches.camera), patches)  # (S, D)
+        return self.outline(self.pooling(self.norm(x).float(), layout, patches), patches)  # (S, D)
 
     def outline(self, pooled: Tensor, patches: Patches) -> Tensor:
         """Pooled vectors (S, D), and what the masks say by themselves where that is wanted."""
@@ -101,7 +81,7 @@ class Encoder(nn.Module):
             scale, shift = jitter.gain * (4 / 255), 4 * jitter.bias - 2 * jitter.gain  # (S, 3)
             planes = 3 * torch.arange(len(picture), device=picture.device)[:, None] + jitter.order[picture]  # (N, 3)
             x = patches.pixels.flatten(0, 1)[planes].float().mul_(scale[picture][..., None]).add_(shift[picture][..., None])
-        if self.by_pixel:
+        if self.blank or self.form.channel:
             inside = patches.mask[:, None].float()  # (N, 1, pp)
-            x = torch.cat([x.mul_(inside), inside], 1)
+            x = torch.cat([x.mul_(inside) if self.blank else x, inside], 1)
         return self.embedding(x.flatten(1)) + self.position[patches.index] + self.camera[patches.camera][picture]

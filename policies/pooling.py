@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from policies.attention import Layout
-from policies.patches import Keep
+from policies.patches import Patches
 
 
 class PoolingModule(Protocol):
     """Turns the output tokens of pictures into one vector each. An nn.Module, one file per pooling."""
 
-    keep: ClassVar[Keep]
-    """Patches it looks at: decides what is computed and what training caches."""
-
     def prefix(self, camera: Tensor) -> Tensor | None:
         """A token (S, D) that joins those of each picture, after all patches; None without one."""
         ...
 
-    def __call__(self, tokens: Tensor, layout: Layout, camera: Tensor) -> Tensor:
-        """Output tokens (N + filler, D), normalised, to (S, D)."""
+    def __call__(self, tokens: Tensor, layout: Layout, patches: Patches) -> Tensor:
+        """Output tokens (N + filler, D), normalised, of `patches` to (S, D)."""
         ...
 
 

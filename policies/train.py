@@ -18,9 +18,8 @@ from policies.cache import Kept, open_cache
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain
 from policies.config import Selection, TrainConfig
 from policies.contract import Contract
-from policies.encoder import kept_by
 from policies.errors import PolicyError
-from policies.patches import Keep
+from policies.form import FORMS
 from policies.runlog import RunLog
 from policies.sampler import Sampler, measure_stats
 from policies.selection import Selected, open_selection
@@ -76,7 +75,7 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler
     """The training samples of a dataset, from their cache in the run folder. Raises PolicyError, StoreError."""
     contract = Contract.of_dataset(dataset.info)
     encoder = cfg.policy.encoder
-    keep = kept_by(encoder.pooling)
+    keep = FORMS[encoder.pooling].keep
     with tqdm(total=len(dataset), desc="patches", unit="episode", disable=not cfg.progress, leave=False) as bar:
         cache = open_cache(Path(cfg.out), dataset, Kept(encoder.patch, keep, cfg.frame_stride, cfg.holdout, cfg.seed), watch=bar.update)
     sampler = Sampler(
@@ -85,8 +84,8 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler
         execute=cfg.policy.execute,
         history=cfg.policy.history,
         joints=len(contract.joints),
-        cap=encoder.cap if keep is Keep.OBJECT else 0,
-        training_cap=cfg.patches if keep is Keep.OBJECT else 0,
+        cap=encoder.cap if keep.sparse else 0,
+        training_cap=cfg.patches if keep.sparse else 0,
         proprio_noise=cfg.proprio_noise,
         colour=cfg.colour,
         before_closing=cfg.before_closing,

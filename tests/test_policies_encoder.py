@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from policies.box import boxed
 from policies.config import EncoderConfig, Masking, Pooling
 from policies.encoder import Encoder
 from policies.errors import PolicyError
@@ -32,22 +33,32 @@ def encoder(pooling: Pooling = Pooling.det, masking: Masking = Masking.pixel, ca
     return Encoder(EncoderConfig(pooling, masking, patch=8, dim=48, layers=3, heads=4, cap=cap), cameras=2, size=(SIZE, SIZE))
 
 
-@pytest.mark.parametrize("masking", list(Masking))
-def test_dropping_background_tokens_leaves_vectors_and_gradients_unchanged(masking: Masking) -> None:
-    model = encoder(masking=masking)
+def assert_equal_to_reference(model: Encoder) -> None:
     images, masks = pictures()
-    dropped, reference = model(images, masks), encode_masked(model, images, masks)
-    assert (dropped - reference).abs().max() < 2e-6
-    weight = torch.randn(dropped.shape, generator=torch.Generator().manual_seed(2))
+    packed, reference = model(images, masks), encode_masked(model, images, masks)
+    assert (packed - reference).abs().max() < 2e-6
+    weight = torch.randn(packed.shape, generator=torch.Generator().manual_seed(2))
     parameters = list(model.parameters())
-    mine = torch.autograd.grad((dropped * weight).sum(), parameters)
+    mine = torch.autograd.grad((packed * weight).sum(), parameters)
     theirs = torch.autograd.grad((reference * weight).sum(), parameters)
     for a, b in zip(mine, theirs, strict=True):
         assert (a - b).abs().max() <= 1e-5 * b.abs().max().clamp(min=1)
 
 
-def test_all_masks_empty_gives_the_learned_vector_of_each_camera() -> None:
-    model = encoder()
+@pytest.mark.parametrize("pooling", [Pooling.det, Pooling.box])
+@pytest.mark.parametrize("masking", list(Masking))
+def test_dropping_background_tokens_leaves_vectors_and_gradients_unchanged(masking: Masking, pooling: Pooling) -> None:
+    assert_equal_to_reference(encoder(pooling, masking))
+
+
+@pytest.mark.parametrize("pooling", [Pooling.det_masked, Pooling.crop, Pooling.channel, Pooling.mean])
+def test_packing_leaves_vectors_and_gradients_unchanged(pooling: Pooling) -> None:
+    assert_equal_to_reference(encoder(pooling))
+
+
+@pytest.mark.parametrize("pooling", [Pooling.det, Pooling.det_masked, Pooling.box, Pooling.crop])
+def test_all_masks_empty_gives_the_learned_vector_of_each_camera(pooling: Pooling) -> None:
+    model = encoder(pooling)
     images, masks = pictures()
     out = model(images, torch.zeros_like(masks))
     assert torch.equal(out, model.pooling.absent.expand(3, -1, -1))  # pyright: ignore[reportAttributeAccessIssue]
@@ -67,6 +78,61 @@ def test_masking_decides_which_pixels_matter(masking: Masking) -> None:
     if masking is Masking.patch:
         painted = torch.where(masks[:, :, None], images, 255 - images)
         assert not torch.allclose(model(images, masks)[0], model(painted, masks)[0])
+
+
+def change_where(images: Tensor, where: Tensor) -> Tensor:
+    return torch.where(where[:, :, None], 255 - images, images)
+
+
+def test_masked_pooling_sees_all_pixels_and_averages_the_objects() -> None:
+    model = encoder(Pooling.det_masked)
+    images, masks = pictures()
+    out = model(images, masks)
+    seen = masks.flatten(2).any(2)
+    moved = (model(change_where(images, ~masks), masks) - out).abs().amax(-1) > 1e-4
+    background = ~masks.flatten(2).all(2)
+    assert torch.equal(moved, seen & background)
+    assert not torch.allclose(out, encoder(Pooling.mean)(images, masks))
+
+
+def test_a_box_is_all_that_box_pooling_knows_of_the_mask() -> None:
+    model = encoder(Pooling.box)
+    images, masks = pictures()
+    boxes = boxed(masks.flatten(0, 1)).view_as(masks)
+    out = model(images, masks)
+    assert torch.equal(out, model(images, boxes))
+    assert torch.equal(out, model(change_where(images, ~boxes), masks))
+    assert torch.allclose(out[0, 0], encoder(Pooling.det)(images, masks)[0, 0], atol=2e-6)  # this mask is a box
+    assert not torch.allclose(model(change_where(images, boxes & ~masks), masks)[2, 1], out[2, 1])
+
+
+def test_a_crop_tells_where_it_was() -> None:
+    model = encoder(Pooling.crop)
+    images, masks = pictures()
+    masks = torch.zeros_like(masks)
+    masks[:, :, 20:32, 20:32] = True
+    shifted = (images.roll((8, 16), (3, 4)), masks.roll((8, 16), (2, 3)))
+    a, b = model.cut(images, masks), model.cut(*shifted)
+    assert torch.equal(a.pixels, b.pixels)
+    assert not torch.allclose(model(images, masks), model(*shifted))
+    with pytest.raises(PolicyError, match="silhouette=false with pooling=crop"):
+        EncoderConfig(Pooling.crop, silhouette=False)
+
+
+def test_a_mask_channel_changes_the_vector_and_hides_nothing() -> None:
+    model = encoder(Pooling.channel)
+    images, masks = pictures()
+    out = model(images, masks)
+    assert ((model(images, ~masks) - out).abs().amax(-1) > 1e-4).all()
+    assert ((model(255 - images, masks) - out).abs().amax(-1) > 1e-4).all()
+    assert model(images, torch.zeros_like(masks)).isfinite().all()
+
+
+@pytest.mark.parametrize("pooling", list(Pooling))
+def test_only_patches_of_the_object_are_capped(pooling: Pooling) -> None:
+    images, masks = pictures()
+    lengths = encoder(pooling, cap=10).cut(images, masks).lengths
+    assert int(lengths.max()) == (10 if pooling in (Pooling.det, Pooling.box) else 64)
 
 
 @pytest.mark.parametrize("pooling", [Pooling.mean, Pooling.cls, Pooling.attention])
@@ -119,3 +185,5 @@ def test_a_cap_is_the_same_every_time_and_bounds_the_work() -> None:
 def test_a_patch_that_does_not_divide_the_picture_is_refused() -> None:
     with pytest.raises(PolicyError, match="patch=7 does not divide pictures of 64x64"):
         Encoder(EncoderConfig(patch=7), 2, (64, 64))
+    with pytest.raises(PolicyError, match="patch=12 does not divide crops of 64x64"):
+        Encoder(EncoderConfig(Pooling.crop, patch=12), 2, (96, 96))

@@ -1,0 +1,39 @@
+"""The forms in which a picture and its mask reach the network: a table, one line a form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policies.attnpool import AttentionPool
+from policies.clspool import ClsPool
+from policies.config import Pooling
+from policies.detpool import DetPool
+from policies.maskedpool import MaskedPool
+from policies.meanpool import MeanPool
+from policies.patches import Keep
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is computed of a picture, and how that becomes one vector."""
+
+    keep: Keep
+    """Patches that are computed, and that training caches."""
+    pool: type[DetPool | MaskedPool | MeanPool | ClsPool | AttentionPool]
+    """Turns their tokens into the vector."""
+    outlined: bool = False
+    """Whether what the mask says by itself may join the vector."""
+    channel: bool = False
+    """Whether the mask is a fourth channel while all pixels stay as they are."""
+
+
+FORMS = {
+    Pooling.det: Form(Keep.OBJECT, DetPool, outlined=True),
+    Pooling.det_masked: Form(Keep.ALL, MaskedPool, outlined=True),
+    Pooling.box: Form(Keep.BOX, DetPool, outlined=True),
+    Pooling.crop: Form(Keep.CROP, DetPool, outlined=True),
+    Pooling.channel: Form(Keep.ALL, MeanPool, channel=True),
+    Pooling.mean: Form(Keep.ALL, MeanPool),
+    Pooling.cls: Form(Keep.ALL, ClsPool),
+    Pooling.attention: Form(Keep.ALL, AttentionPool),
+}
