@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from eval.errors import EvalError
-from eval.evaluate import Cell, Crew, Opener, evaluate_all, open_checkpoint
+from eval.evaluate import Cell, Crew, Opener, evaluate_all, open_checkpoint, parts_folder
 from eval.outcome import Outcome
 from eval.references import REFERENCES
 from eval.results import joined, write_json
@@ -128,8 +128,9 @@ def run(cfg: SweepConfig) -> dict[str, Any]:
             clips.append(())
     command = "cezanne sweep " + " ".join(f"{key}={_value(value)}" for key, value in asdict(cfg).items() if value not in ("", 0, []))
     page = SweepPage(
-        title=f"{', '.join(policies)} on {', '.join(dict.fromkeys(cell.suite.name for cell in cells))}",
-        arms=tuple(Arm(*arm, report, shown) for arm, report, shown in zip(arms, reports, clips, strict=True)),
+        f"{', '.join(policies)} on {', '.join(dict.fromkeys(cell.suite.name for cell in cells))}",
+        tuple(Arm(*arm, report, shown) for arm, report, shown in zip(arms, reports, clips, strict=True)),
+        pictures=tuple(dict.fromkeys(parts_folder(out, report) for report in reports)),
         command=command,
     )
     summary["report"] = str(write_sweep(out / "report.html", page))
