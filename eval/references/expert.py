@@ -12,7 +12,9 @@ import numpy as np
 from eval.errors import EvalError
 from eval.references.course import CHUNK, Course
 from hardware.api import ActionChunk, Observation
-from sim.expert import Expert, ExpertConfig, Path
+from sim.disturbed import Disturbed
+from sim.expert import Expert, ExpertConfig
+from sim.path import Path
 from sim.simrobot import SimRobot
 
 LIFT = 0.17
@@ -30,11 +32,12 @@ class ExpertPolicy:
         self._robot: SimRobot | None = None
         self._course: Course | None = None
 
-    def attach(self, robot: SimRobot) -> None:
-        """Takes the simulation that the next trials run on; everything may be read from it, and planning leaves it as it was."""
-        if not isinstance(robot, SimRobot):
-            raise EvalError(f"the scripted expert reads the state of a simulation; {type(robot).__name__} is none: try reference heuristic")
-        self._robot, self._expert = robot, Expert(robot, ExpertConfig(candidates=CANDIDATES, lift=LIFT))
+    def attach(self, robot: SimRobot | Disturbed) -> None:
+        """Takes the connected simulation that the next trials run on; what disturbs its sensing and acting is not looked through."""
+        inner = robot.robot if isinstance(robot, Disturbed) else robot
+        if not isinstance(inner, SimRobot):
+            raise EvalError(f"the scripted expert reads the state of a simulation; {type(inner).__name__} is none: try reference heuristic")
+        self._robot, self._expert = inner, Expert(inner, ExpertConfig(candidates=CANDIDATES, lift=LIFT))
         self._course = None
 
     def reset(self, instruction: str) -> None:
@@ -46,7 +49,7 @@ class ExpertPolicy:
         robot = self._robot
         if robot is None:
             raise EvalError("the scripted expert has no simulation to plan in; attach(robot) comes before a trial")
-        now = observation.time
+        now = float(robot.data.time)  # the observation may be of the past
         if self._course is None:
             self._course = Course(self._plan(robot, again=False), now, robot.dt)
         elif self._course.over(now) and not robot.held:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, label
+from scipy.ndimage import gaussian_filter, label, maximum_filter
 
 from eval.references.rig import View
 from sim.grasp import OPENING
@@ -35,6 +36,13 @@ class Hull:
         """Corners of the box that just holds it, (3,) and (3,) [m]."""
         cells = np.argwhere(self.filled)
         return self._corner + cells.min(axis=0) * self._cell, self._corner + (cells.max(axis=0) + 1) * self._cell
+
+    def widened(self, margin: float) -> Hull:
+        """The same, but seen from above it reaches so much further to all sides [m]: fingers keep clear of it."""
+        wide = copy.copy(self)
+        reach = round(margin / self._cell)
+        wide._tops = maximum_filter(self._tops, size=2 * reach + 1, mode="constant")
+        return wide
 
     def heights(self, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
         """Height of its top above the table, (len(xs), len(ys)) [m]; 0 where there is nothing."""
