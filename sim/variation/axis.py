@@ -38,7 +38,9 @@ class Axis:
     def sample(self, strength: float, rng: np.random.Generator) -> Variation:
         """A variation of this strength in (0, 1]. The same draws at a greater strength give more of the same. Raises SceneError."""
         if not 0 < strength <= 1:
-            raise SceneError(f"strength={strength}; it is more than 0 and at most 1: " + ", ".join(f"{k} {v}" for k, v in STRENGTHS.items()))
+            raise SceneError(
+                f"strength={strength}; it is more than 0 and at most 1: " + ", ".join(f"{k} {v}" for k, v in STRENGTHS.items())
+            )
         return replace(self.draw(strength, rng), axis=self.name, strength=float(strength))
 
 

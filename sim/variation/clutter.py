@@ -17,10 +17,17 @@ from sim.variation.triple import Triple, triple
 
 MOST = 8
 """Distractors at the most."""
+POOL = 64
+"""Toys that distractors are drawn from: what it takes to make one and lay it down is spent once in a process."""
+_POOL_SEED = 2_000_000
+"""Toys of this seed are neither trained nor tested on."""
 _BASE = (0.03, 0.006)
 """Radius and half the height of what a post stands on [m]."""
 _REST = 400
 """Longest settling of toys [time steps of 4 ms]."""
+
+
+Quaternion = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -28,16 +35,16 @@ class Distractor:
     """Another toy on the table."""
 
     toy: Toy
-    quat: tuple[float, float, float, float]
+    quat: Quaternion
     """How it is turned before it comes to rest."""
     bearing: float
     """Where it lies, seen from the object: the angle from the robot's x axis [rad]."""
     gap: float
     """Between what the two cover of the table, as circles [m]."""
 
-    def add_to(self, spec: mujoco.MjSpec, name: str) -> None:
-        """Adds the toy with a free joint of that name, far away from everything."""
-        spec.attach(self.toy.spec(), frame=spec.worldbody.add_frame(pos=_FAR), prefix=f"{name}/")
+    def add_to(self, spec: mujoco.MjSpec, name: str, far: float) -> None:
+        """Adds the toy with a free joint of that name, in the air, this far away from the post's place [m]."""
+        spec.attach(self.toy.spec(), frame=spec.worldbody.add_frame(pos=np.add(_FAR, [far, 0, 0])), prefix=f"{name}/")
         spec.joint(f"{name}/object").name, spec.body(f"{name}/object").name = name, name
         spec.joint(name).damping[0] = 1e-4
 
@@ -59,7 +66,7 @@ class Post:
     colour: Triple
 
     def add_to(self, spec: mujoco.MjSpec, name: str) -> None:
-        """Adds the post with a free joint of that name, far away from everything."""
+        """Adds the post with a free joint of that name, in the air, far away from everything."""
         body = spec.worldbody.add_body(name=name, pos=_FAR)
         body.add_freejoint().name = name
         cylinder = mujoco.mjtGeom.mjGEOM_CYLINDER
@@ -90,12 +97,16 @@ _FAR = [60.0, 0.0, -20.0]
 def sample_distractors(strength: float, rng: np.random.Generator) -> tuple[Distractor, ...]:
     """1 to 8 toys; at 1 they come to within 2 cm of the object. A greater strength adds toys and brings the same ones nearer."""
     n = 1 + int((MOST - 1) * strength + 1e-9)
-    made = []
-    for child in rng.spawn(n):
-        quat, bearing, spare = child.normal(size=4), child.uniform(-np.pi, np.pi), child.uniform(0, 0.03)
-        w, x, y, z = (float(v) for v in quat / np.linalg.norm(quat))
-        made.append(Distractor(sample_toy(child), (w, x, y, z), float(bearing), 0.10 - 0.08 * strength + float(spare)))
-    return tuple(made)
+    pool, bearings, spare = rng.permutation(POOL), rng.uniform(-np.pi, np.pi, MOST), rng.uniform(0, 0.03, MOST)
+    return tuple(Distractor(*_of_pool(int(pool[k])), float(bearings[k]), 0.10 - 0.08 * strength + float(spare[k])) for k in range(n))
+
+
+@lru_cache(maxsize=POOL)
+def _of_pool(k: int) -> tuple[Toy, Quaternion]:
+    rng = np.random.default_rng([_POOL_SEED, k])
+    quat = rng.normal(size=4)
+    w, x, y, z = (float(v) for v in quat / np.linalg.norm(quat))
+    return sample_toy(rng), (w, x, y, z)
 
 
 def sample_post(strength: float, rng: np.random.Generator) -> Post:
@@ -114,7 +125,8 @@ def arrange(model: mujoco.MjModel, data: mujoco.MjData, distractors: Sequence[Di
         _set(model, data, post_name(), [*post.stands(corners), 0.0, 1, 0, 0, 0])
     middle = data.body("object").xpos[:2]
     taken = [(middle, _reach(corners, middle))]
-    for k, (distractor, rest) in enumerate(zip(distractors, at_rest(tuple(distractors)), strict=True)):
+    for k, distractor in enumerate(distractors):
+        rest = at_rest(distractor.toy, distractor.quat)
         xy = _free(distractor, rest[7], taken)
         taken.append((xy, rest[7]))
         _set(model, data, distractor_name(k), [*xy, *rest[2:7]])
@@ -131,25 +143,20 @@ def post_name() -> str:
     return "post"
 
 
-@lru_cache(maxsize=64)
-def at_rest(distractors: tuple[Distractor, ...]) -> np.ndarray:
-    """Pose of each toy after it has come to rest on a table, and how far it reaches from there along the table, (n, 8) [m]."""
-    if not distractors:
-        return np.empty((0, 8))
+@lru_cache(maxsize=2 * POOL)
+def at_rest(toy: Toy, quat: Quaternion) -> tuple[float, ...]:
+    """Pose of a toy, dropped with this rotation, after it has come to rest on a table, and how far it reaches from there along the table, (8,) [m]."""
     spec = mujoco.MjSpec()
     spec.option.timestep, spec.option.cone = 0.004, mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[9, 9, 1], friction=FRICTION)
-    for k, distractor in enumerate(distractors):
-        distractor.add_to(spec, distractor_name(k))
+    name = distractor_name(0)
+    Distractor(toy, quat, 0.0, 0.0).add_to(spec, name, far=0.0)
     model = spec.compile()
     data = mujoco.MjData(model)
-    names = [distractor_name(k) for k in range(len(distractors))]
-    for k, (name, distractor) in enumerate(zip(names, distractors, strict=True)):
-        _set(model, data, name, [k, 0, 0, *distractor.quat])
+    _set(model, data, name, [0, 0, 0, *quat])
     mujoco.mj_kinematics(model, data)
-    for k, (name, distractor) in enumerate(zip(names, distractors, strict=True)):
-        _set(model, data, name, [k, 0, 0.001 - _corners(model, data, name)[:, 2].min(), *distractor.quat])
+    data.qpos[2] = 0.001 - _corners(model, data, name)[:, 2].min()
     quiet = 0
     for _ in range(_REST // 20):
         mujoco.mj_step(model, data, nstep=20)
@@ -157,8 +164,7 @@ def at_rest(distractors: tuple[Distractor, ...]) -> np.ndarray:
         if quiet == 3:  # what tips over is slow at first
             break
     mujoco.mj_kinematics(model, data)
-    reach = [_reach(_corners(model, data, name), data.body(name).xpos[:2]) for name in names]
-    return np.column_stack([data.qpos.reshape(-1, 7), reach])
+    return *(float(v) for v in data.qpos), _reach(_corners(model, data, name), data.qpos[:2])
 
 
 def _free(distractor: Distractor, reach: float, taken: list[tuple[np.ndarray, float]]) -> np.ndarray:

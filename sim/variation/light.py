@@ -11,7 +11,6 @@ from sim.table import WORKSPACE
 from sim.variation.triple import Triple, triple
 
 
-
 @dataclass(frozen=True)
 class Light:
     """Another light than the plain one."""
@@ -27,6 +26,8 @@ class Light:
         sun, head = spec.light("sun"), spec.visual.headlight
         sun.pos, sun.dir = np.array([*WORKSPACE, 0.0]) - 1.8 * np.array(self.direction), self.direction
         sun.castshadow = self.shadows
+        if self.shadows:
+            spec.visual.quality.shadowsize = 512  # a picture with shadows takes 6 ms instead of 9, and 1 without
         for light in (sun, head):
             light.diffuse, light.ambient = np.multiply(light.diffuse, self.gain), np.multiply(light.ambient, self.gain)
 

@@ -59,7 +59,9 @@ class MaskFault:
 
 def _depth(mask: np.ndarray) -> np.ndarray:
     """Distance of each pixel of a mask to the nearest pixel outside it, which the picture's rim is not, (h, w) [px]."""
-    return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) if not mask.all() else np.full(mask.shape, np.inf)
+    return (
+        cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) if not mask.all() else np.full(mask.shape, np.inf)
+    )
 
 
 def _boxed(mask: np.ndarray, share: float) -> np.ndarray:

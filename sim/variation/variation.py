@@ -76,7 +76,7 @@ class Variation:
         if self.friction != 1:
             scale_friction(spec, self.friction)
         for k, distractor in enumerate(self.distractors):
-            distractor.add_to(spec, distractor_name(k))
+            distractor.add_to(spec, distractor_name(k), far=k + 1.0)
         if self.post is not None:
             self.post.add_to(spec, post_name())
 

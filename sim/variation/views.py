@@ -10,7 +10,6 @@ from sim.camera import Camera
 from sim.variation.triple import Triple, triple
 
 
-
 @dataclass(frozen=True)
 class Views:
     """How cameras are moved. What is known of them (`SceneConfig.cameras`) stays as it was: a calibration gone stale."""
