@@ -207,7 +207,7 @@ class TrainConfig:
     patches: int = 12
     """Most object patches of a picture in training, drawn anew each time (PatchDropout, Liu et al. 2023); 0: as in use."""
     colour: bool = True
-    """Random gain, bias and channel order of colours, per sample."""
+    """Random gain, bias and channel order of colours, per sample; a third of one colour, where the mask tells the object's shape."""
     before_closing: float = 0.3
     """Share of samples drawn only from moments with the gripper open or opening; the rest is drawn from all."""
     frame_stride: int = 2

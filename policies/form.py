@@ -23,16 +23,18 @@ class Form:
     """Turns their tokens into the vector."""
     outlined: bool = False
     """Whether what the mask says by itself may join the vector."""
+    shaped: bool = False
+    """Whether the mask tells the object's shape: then pictures of one colour can be learned from too."""
     channel: bool = False
     """Whether the mask is a fourth channel while all pixels stay as they are."""
 
 
 FORMS = {
-    Pooling.det: Form(Keep.OBJECT, DetPool, outlined=True),
-    Pooling.det_masked: Form(Keep.ALL, MaskedPool, outlined=True),
+    Pooling.det: Form(Keep.OBJECT, DetPool, outlined=True, shaped=True),
+    Pooling.det_masked: Form(Keep.ALL, MaskedPool, outlined=True, shaped=True),
     Pooling.box: Form(Keep.BOX, DetPool, outlined=True),
     Pooling.crop: Form(Keep.CROP, DetPool, outlined=True),
-    Pooling.channel: Form(Keep.ALL, MeanPool, channel=True),
+    Pooling.channel: Form(Keep.ALL, MeanPool, shaped=True, channel=True),
     Pooling.mean: Form(Keep.ALL, MeanPool),
     Pooling.cls: Form(Keep.ALL, ClsPool),
     Pooling.attention: Form(Keep.ALL, AttentionPool),

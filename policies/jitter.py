@@ -29,15 +29,16 @@ _SILHOUETTE, _GREY, _SHUFFLED = 0.35, 0.15, 0.5
 """Shares of samples without any shading or texture, of one channel, with channels that change places."""
 
 
-def draw_jitter(rng: np.random.Generator, samples: int, pictures: int) -> Jitter:
+def draw_jitter(rng: np.random.Generator, samples: int, pictures: int, plain: bool = True) -> Jitter:
     """Colours for `samples` samples of `pictures` pictures each.
 
     Toys are painted in one bright colour, what they stand in for has textures and print: in a third of the samples the object is
-    a silhouette of one colour, so that its outline alone must do.
+    a silhouette of one colour, so that its outline alone must do. `plain` leaves these out when false: without a mask nothing would
+    be left of such a picture.
     """
-    plain = rng.random((samples, 1)) < _SILHOUETTE
-    gain = np.where(plain, 0.0, rng.uniform(0.5, 1.5, (samples, 3)))
-    bias = np.where(plain, rng.uniform(-0.4, 0.4, (samples, 3)), rng.uniform(-0.2, 0.2, (samples, 3)))
+    flat = (rng.random((samples, 1)) < _SILHOUETTE) & plain
+    gain = np.where(flat, 0.0, rng.uniform(0.5, 1.5, (samples, 3)))
+    bias = np.where(flat, rng.uniform(-0.4, 0.4, (samples, 3)), rng.uniform(-0.2, 0.2, (samples, 3)))
     shuffled = rng.permuted(np.tile(np.arange(3), (samples, 1)), axis=1)
     kind = rng.random((samples, 1))
     order = np.where(kind < _SHUFFLED, shuffled, np.where(kind < _SHUFFLED + _GREY, shuffled[:, :1], np.arange(3)))

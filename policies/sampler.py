@@ -31,6 +31,8 @@ class Sampler:
     """Most patches of a picture in training, drawn anew each time; 0: as in use."""
     proprio_noise: float = 0.0
     colour: bool = False
+    plain: bool = True
+    """Whether some samples are of one colour, which leaves nothing but the mask to learn from."""
     before_closing: float = 0.0
 
     @cached_property
@@ -100,7 +102,7 @@ class Sampler:
             torch.from_numpy(answered.astype(np.float32)),
             torch.from_numpy(np.where(known[:, None], grasp, 0.0).astype(np.float32)),
             torch.from_numpy(known),
-            draw_jitter(rng, b, self.history * self.cache.cameras) if rng is not None and self.colour else None,
+            draw_jitter(rng, b, self.history * self.cache.cameras, self.plain) if rng is not None and self.colour else None,
         )
 
     def _patches(self, pictures: np.ndarray, rng: np.random.Generator | None) -> Patches:

@@ -75,7 +75,8 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler
     """The training samples of a dataset, from their cache in the run folder. Raises PolicyError, StoreError."""
     contract = Contract.of_dataset(dataset.info)
     encoder = cfg.policy.encoder
-    keep = FORMS[encoder.pooling].keep
+    form = FORMS[encoder.pooling]
+    keep = form.keep
     with tqdm(total=len(dataset), desc="patches", unit="episode", disable=not cfg.progress, leave=False) as bar:
         cache = open_cache(Path(cfg.out), dataset, Kept(encoder.patch, keep, cfg.frame_stride, cfg.holdout, cfg.seed), watch=bar.update)
     sampler = Sampler(
@@ -88,6 +89,7 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler
         training_cap=cfg.patches if keep.sparse else 0,
         proprio_noise=cfg.proprio_noise,
         colour=cfg.colour,
+        plain=form.shaped,
         before_closing=cfg.before_closing,
     )
     if not len(sampler.train_frames):

@@ -72,6 +72,15 @@ def test_patches_are_dropped_in_training_only_where_they_are_the_objects(data: P
     assert int(in_use.max()) == {Pooling.det: 4, Pooling.box: 4, Pooling.crop: 64}.get(pooling, 16)
 
 
+@pytest.mark.parametrize("pooling", list(Pooling))
+def test_no_picture_is_wiped_out_where_nothing_else_tells_the_shape(data: Path, tmp_path: Path, pooling: Pooling) -> None:
+    cfg = tiny_train(data, tmp_path, policy=tiny_policy(encoder=replace(tiny_policy().encoder, pooling=pooling)))
+    jitter = open_sampler(cfg, open_dataset(data))[0].draw(0, 0, 64).jitter
+    assert jitter is not None
+    wiped = (jitter.gain == 0).all(1).float().mean().item()
+    assert (0.2 < wiped < 0.5) if pooling in (Pooling.det, Pooling.det_masked, Pooling.channel) else wiped == 0
+
+
 def test_stopping_and_going_on_gives_the_same_losses(data: Path, tmp_path: Path) -> None:
     cfg = tiny_train(data, tmp_path / "whole", precision=Precision.bfloat16, policy=tiny_policy(history=2), log_every=2)
     whole = run(cfg)
