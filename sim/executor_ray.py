@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,8 @@ try:
 except ImportError as error:
     raise SceneError("executor=ray needs Ray, which is not installed here: pip install 'cezanne[ray]'") from error
 
+_PATIENCE = 5.0
+"""How long the head of a cluster may take to answer [s]."""
 HOW_TO_START = (
     "start one with `ray start --head --disable-usage-stats`, add machines with `ray start --address=HOST:6379` on each, "
     "or take address=local for a private one on this machine"
@@ -68,17 +71,32 @@ def open_ray(start: Start, workers: int | None, address: str) -> Iterator[Actors
 
 
 def _connect(address: str, workers: int | None) -> None:
-    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "address": address}
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "address": address, "runtime_env": _environment()}
     if address == "local":
         settings |= {"num_cpus": workers, "include_dashboard": False}
     handler = signal.getsignal(signal.SIGTERM)
     try:
+        _knock(address)
         ray.init(**settings)
-    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
-        where = "runs here" if address == "auto" else f"can be used at {address}"
+    except Exception as error:  # it has many ways to say so, bare Exceptions among them
+        ray.shutdown()
+        where = {"auto": "runs here", "local": "starts here"}.get(address, f"can be used at {address}")
         raise SceneError(f"no Ray cluster {where} ({_line(error)}); {HOW_TO_START}") from error
     with suppress(ValueError, TypeError):  # Ray takes SIGTERM for itself; not in the main thread there is nothing to give back
         signal.signal(signal.SIGTERM, handler)
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens: Ray tries for minutes."""
+    if address not in ("auto", "local"):
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+
+
+def _environment() -> dict[str, Any]:
+    path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")]))
+    backend = {name: os.environ[name] for name in ("MUJOCO_GL",) if os.environ.get(name)}
+    return {"env_vars": {"PYTHONPATH": path} | backend}
 
 
 class Actors:
@@ -86,10 +104,7 @@ class Actors:
 
     def __init__(self, start: Start, size: int) -> None:
         self.size = size
-        variables = {"PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")]))}
-        if os.environ.get("MUJOCO_GL"):
-            variables["MUJOCO_GL"] = os.environ["MUJOCO_GL"]
-        self._make = ray.remote(_Actor).options(num_cpus=1, max_restarts=0, max_task_retries=0, runtime_env={"env_vars": variables})
+        self._make = ray.remote(_Actor).options(num_cpus=1, max_restarts=0, max_task_retries=0, runtime_env=_environment())
         self._inherited = cloudpickle.dumps(start), os.getcwd(), [folder for folder in sys.path if folder]
         self._awaited: dict[Any, tuple[Any, int]] = {}  # reference to its actor and the item's index
         self._live: set[Any] = set()

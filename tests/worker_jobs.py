@@ -28,6 +28,8 @@ class Log:
     folder: Path
     pause: float = 0.0
     """How long an item takes [s]."""
+    company: int = 1
+    """The first items wait until so many processes have begun."""
 
     def __call__(self) -> Log.Work:
         return Log.Work(self)
@@ -42,6 +44,9 @@ class Log:
             note(self.log.folder / "begun", f"{item.name} {os.getpid()} {self.begun}")
             if lines(self.log.folder / "begun", item.name) <= item.deaths:
                 os._exit(3)
+            deadline = time.monotonic() + 120
+            while len({process for _, process in begun(self.log.folder)}) < self.log.company and time.monotonic() < deadline:
+                time.sleep(0.05)
             time.sleep(self.log.pause)
             note(self.log.folder / "ended", f"{item.name} {os.getpid()} {self.begun}")
             return item.name.upper()
