@@ -84,6 +84,14 @@ VERBS = (
         "cezanne sweep checkpoints=[runs/detpool] suites=[ycb65] axes=[light,mask_noise]",
     ),
     Verb(
+        "compare",
+        "eval.compare:CompareConfig",
+        "eval.compare:run",
+        "says whether a NEW policy is better or worse than an OLD one, on the trials that both ran",
+        "cezanne compare runs/eval-new runs/eval-old --fail-if-worse",
+        ("new", "old"),
+    ),
+    Verb(
         "replay",
         "eval.replay:ReplayConfig",
         "eval.replay:run",

@@ -8,8 +8,9 @@ once, with equal stakes (Robbins' mixture); where each object is tried once that
 (Waudby-Smith and Ramdas, Journal of the Royal Statistical Society B, 2024).
 
 What makes that valid with trials that resemble each other: the gain of an object is the mean over all its trials, it counts once,
-when the object is through, and the objects come in a random order, drawn before the first trial. Counting trials one by one, round after
-round over the same objects, is valid only if no object favours either policy; `python -m benchmarks.statistics` prints what happens otherwise.
+when the object is through, and the objects come in a random order, drawn before the first trial. Counting trials one by one, round
+after round over the same objects, is valid only if no object favours either policy; `python -m benchmarks.statistics` prints what
+happens otherwise.
 
 Why not the package sequentialized-barnard-tests (STEP): its arms are unpaired and its trials independent, so that it would throw away
 common seeds and be misled by objects that favour one policy.
@@ -59,9 +60,9 @@ def confidence_sequence(gains: np.ndarray, *, alpha: float = 0.05) -> Interval:
 
     # convex in the difference, and the mean is never refuted: one root on each side, or none before the end
     edge = 1 - 1e-9
-    low = -1.0 if over(-edge) < 0 else float(optimize.brentq(over, -edge, middle))
-    high = 1.0 if over(edge) < 0 else float(optimize.brentq(over, middle, edge))
-    return Interval(low, high)
+    low = -1.0 if over(-edge) < 0 else optimize.root_scalar(over, bracket=(-edge, middle)).root
+    high = 1.0 if over(edge) < 0 else optimize.root_scalar(over, bracket=(middle, edge)).root
+    return Interval(float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ class Sequential:
         return Sequential((*self.gains, *(float(gain) for gain in gains)), self.alpha, self.small)
 
     @property
+    def mean(self) -> float:
+        """Mean gain of an object, -1 to 1."""
+        return sum(self.gains) / max(len(self.gains), 1)
+
+    @property
     def path(self) -> tuple[float, ...]:
         """The e-value after each object."""
         return tuple(np.exp(np.minimum(log_evidence(np.array(self.gains)), 700)).tolist()) if self.gains else ()
@@ -92,7 +98,10 @@ class Sequential:
     @property
     def interval(self) -> Interval:
         """Of the mean gain of an object; valid whenever one stops."""
-        return confidence_sequence(np.array(self.gains), alpha=self.alpha)
+        found = confidence_sequence(np.array(self.gains), alpha=self.alpha)
+        if not self.differs:
+            return found
+        return Interval(max(found.low, 0.0), found.high) if self.mean > 0 else Interval(found.low, min(found.high, 0.0))  # once out, out
 
     @property
     def differs(self) -> bool:
