@@ -195,12 +195,14 @@ def test_carving_encloses_a_box_closely(rig):
     assert narrowest(hull).width < OPENING
 
 
-def test_contradicting_masks_leave_nothing_unless_one_may_be_wrong(rig):
+def test_a_mask_that_contradicts_leaves_nothing_unless_it_may_be_wrong(rig):
     views = box_views(np.array([0.47, -0.02, 0.0]), np.array([0.53, 0.02, 0.05]), rig)
     wrong = replace(views[2], mask=~views[2].mask, known=np.ones_like(views[2].known))
     corner, opposite = np.array([0.38, -0.12, 0.0]), np.array([0.62, 0.12, 0.15])
-    assert carve([*views, wrong], corner, opposite, 0.004) is None
-    assert carve([*views, wrong], corner, opposite, 0.004, doubt=0.25) is not None
+    strict, lenient = (carve([*views, wrong], corner, opposite, 0.004, doubt=doubt) for doubt in (0, 0.25))
+    middle = np.array([0.5]), np.array([0.0])
+    assert strict is None or strict.heights(*middle)[0, 0] == 0
+    assert lenient.heights(*middle)[0, 0] == pytest.approx(0.05, abs=0.01)
 
 
 def test_the_heuristic_sees_only_observations(robot):

@@ -21,7 +21,7 @@ from sim.scene import WORKSPACE
 
 LIFT = 0.17
 """How far a grasp is lifted [m]."""
-EMPTY, STUCK = 0.01, 0.97
+EMPTY, STUCK = 0.016, 0.97
 """A jaw that was told to close and is open less than the one holds nothing; open more than the other it stands on something."""
 REACH = 0.22
 """Objects are looked for within this distance of the middle of the workspace, in x and in y [m]."""

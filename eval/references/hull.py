@@ -83,21 +83,22 @@ def carve(views: Sequence[View], low: np.ndarray, high: np.ndarray, cell: float,
     """
     shape = tuple(int(n) for n in np.ceil((high - low) / cell))
     points = low + (np.indices(shape).reshape(3, -1).T + 0.5) * cell  # (N, 3)
-    alive, misses, hits = np.arange(len(points)), np.zeros(len(points), np.int16), np.zeros(len(points), bool)
+    alive, misses, hits = np.arange(len(points)), np.zeros(len(points), np.int16), np.zeros(len(points), np.int16)
     most = int(doubt * len(views))
     for view in views:
         pixel, shown = view.project(points[alive])
         inside = shown & view.mask.ravel()[pixel]
-        hits[alive] |= inside
+        hits[alive] += inside
         misses[alive] += shown & view.known.ravel()[pixel] & ~inside
         alive = alive[misses[alive] <= most]
-    alive = alive[hits[alive]]
+    alive = alive[hits[alive] > 0]
     if not len(alive):
         return None
     alive = alive[points[alive, 2] <= _least_height(views, points[alive]) + cell / 2]
-    filled = np.zeros(shape, bool)
+    filled, sure = np.zeros(shape, bool), np.zeros(shape, bool)
     filled.ravel()[alive] = True
-    return Hull(low, cell, _largest(filled))
+    sure.ravel()[alive] = hits[alive] > 0.75 * hits[alive].max()
+    return Hull(low, cell, _surest(filled, sure))
 
 
 def _least_height(views: Sequence[View], points: np.ndarray) -> float:
@@ -115,8 +116,8 @@ def _least_height(views: Sequence[View], points: np.ndarray) -> float:
     return least
 
 
-def _largest(filled: np.ndarray) -> np.ndarray:
-    """Its largest connected piece."""
+def _surest(filled: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Its connected piece with the most sure cells: others are where few cameras look."""
     pieces = np.empty(filled.shape, np.int32)
     label(filled, np.ones((3, 3, 3)), output=pieces)
-    return pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+    return pieces == 1 + np.bincount(pieces.ravel(), weights=sure.ravel())[1:].argmax()
