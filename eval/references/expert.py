@@ -37,7 +37,9 @@ class ExpertPolicy:
         inner = robot.robot if isinstance(robot, Disturbed) else robot
         if not isinstance(inner, SimRobot):
             raise EvalError(f"the scripted expert reads the state of a simulation; {type(inner).__name__} is none: try reference heuristic")
-        self._robot, self._expert = inner, Expert(inner, ExpertConfig(candidates=CANDIDATES, lift=LIFT))
+        if self._robot is not inner or self._model is not inner.model:
+            self._expert = Expert(inner, ExpertConfig(candidates=CANDIDATES, lift=LIFT))
+        self._robot, self._model = inner, inner.model
         self._course = None
 
     def reset(self, instruction: str) -> None:

@@ -163,7 +163,7 @@ def front(yaw: float) -> np.ndarray:
 
 def narrowest(hull: Hull) -> Grasp:
     """Across the narrowest extent of a shape, through its middle, as deep as fingers and table allow: where nothing better is found."""
-    cells = np.argwhere(hull.filled.any(axis=2)) * FINE  # (N, 2)
+    cells = np.argwhere(hull.filled.any(axis=2)) * hull.cell  # (N, 2)
     yaws = np.linspace(-np.pi / 2, np.pi / 2, 36, endpoint=False)
     extent = [np.ptp(cells @ closing(yaw)[:2]) for yaw in yaws]
     best = int(np.argmin(extent))

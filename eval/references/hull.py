@@ -19,7 +19,7 @@ class Hull:
     """A solid of cubic cells standing on the table z = 0; offers what `sim.grasp` asks of a shape."""
 
     def __init__(self, corner: np.ndarray, cell: float, filled: np.ndarray) -> None:
-        self._corner, self._cell, self.filled = corner, cell, filled
+        self._corner, self.cell, self.filled = corner, cell, filled
         """`corner` (3,) [m] of the first cell; `filled` (X, Y, Z) bool, with an empty margin at its sides."""
         tops = np.arange(1, filled.shape[2] + 1) * cell
         self._tops = (filled * tops).max(axis=2)  # (X, Y)
@@ -30,30 +30,30 @@ class Hull:
     @property
     def centre_of_mass(self) -> np.ndarray:
         """(3,) [m], as if it were of one stuff."""
-        return self._corner + (np.argwhere(self.filled).mean(axis=0) + 0.5) * self._cell
+        return self._corner + (np.argwhere(self.filled).mean(axis=0) + 0.5) * self.cell
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Corners of the box that just holds it, (3,) and (3,) [m]."""
         cells = np.argwhere(self.filled)
-        return self._corner + cells.min(axis=0) * self._cell, self._corner + (cells.max(axis=0) + 1) * self._cell
+        return self._corner + cells.min(axis=0) * self.cell, self._corner + (cells.max(axis=0) + 1) * self.cell
 
     def widened(self, margin: float) -> Hull:
         """The same, but seen from above it reaches so much further to all sides [m]: fingers keep clear of it."""
         wide = copy.copy(self)
-        reach = round(margin / self._cell)
+        reach = round(margin / self.cell)
         wide._tops = maximum_filter(self._tops, size=2 * reach + 1, mode="constant")
         return wide
 
     def heights(self, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
         """Height of its top above the table, (len(xs), len(ys)) [m]; 0 where there is nothing."""
         x, y = np.meshgrid(xs, ys, indexing="ij")
-        cells, inside = self._cells(np.stack([x, y, np.zeros_like(x)], axis=-1))
+        cells, inside = self.cells(np.stack([x, y, np.zeros_like(x)], axis=-1))
         return np.where(inside, self._tops[cells[..., 0], cells[..., 1]], 0)
 
     def cast(self, origin: np.ndarray, direction: np.ndarray) -> tuple[float, np.ndarray]:
         """Distance [m] along a unit direction (3,) and the outward normal (3,); infinity where there is nothing within a jaw's width."""
-        along = np.arange(0, OPENING, self._cell / 2)
-        cells, inside = self._cells(origin + along[:, None] * direction)
+        along = np.arange(0, OPENING, self.cell / 2)
+        cells, inside = self.cells(origin + along[:, None] * direction)
         hit = self.filled[tuple(cells.T)] & inside
         if not hit.any():
             return np.inf, np.zeros(3)
@@ -63,7 +63,7 @@ class Hull:
 
     def _cells(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Indices (..., 3) of the cells that hold points (..., 3) [m], and which points are inside the grid."""
-        cells = np.floor((points - self._corner) / self._cell).astype(np.intp)
+        cells = np.floor((points - self._corner) / self.cell).astype(np.intp)
         last = np.array(self.filled.shape) - 1
         return cells.clip(0, last), np.all((cells >= 0) & (cells <= last), axis=-1)
 
