@@ -47,13 +47,13 @@ class Hull:
     def heights(self, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
         """Height of its top above the table, (len(xs), len(ys)) [m]; 0 where there is nothing."""
         x, y = np.meshgrid(xs, ys, indexing="ij")
-        cells, inside = self.cells(np.stack([x, y, np.zeros_like(x)], axis=-1))
+        cells, inside = self._cells(np.stack([x, y, np.zeros_like(x)], axis=-1))
         return np.where(inside, self._tops[cells[..., 0], cells[..., 1]], 0)
 
     def cast(self, origin: np.ndarray, direction: np.ndarray) -> tuple[float, np.ndarray]:
         """Distance [m] along a unit direction (3,) and the outward normal (3,); infinity where there is nothing within a jaw's width."""
         along = np.arange(0, OPENING, self.cell / 2)
-        cells, inside = self.cells(origin + along[:, None] * direction)
+        cells, inside = self._cells(origin + along[:, None] * direction)
         hit = self.filled[tuple(cells.T)] & inside
         if not hit.any():
             return np.inf, np.zeros(3)
