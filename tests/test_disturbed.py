@@ -20,6 +20,7 @@ from sim.variation.sensor import Sensor
 TOY = sample_toy(np.random.default_rng(3))
 HOME = np.array(PANDA.home)
 XY = np.array([0.02, -0.03])
+SHOULDER, ELBOW = np.eye(7)[[1, 3]]
 
 
 def opened(variation: Variation, size: int = 32) -> SimRobot | Disturbed:
@@ -32,7 +33,7 @@ def run(robot: SimRobot | Disturbed, steps: int) -> list:
     seen = []
     for t in range(steps):
         seen.append(robot.observe())
-        robot.command(Action(HOME + [0, 0.02 * t, 0, 0, 0, 0, 0], np.array([1 - 0.05 * t])))
+        robot.command(Action(HOME + 0.02 * t * SHOULDER, np.array([1 - 0.05 * t])))
     return [*seen, robot.observe()]
 
 
@@ -133,7 +134,7 @@ def test_force_is_that_of_the_contacts_of_the_robot():
         model, touched = robot.model, 0
         arm = model.body_rootid[model.jnt_bodyid[model.joint("joint1").id]]
         for t in range(60):
-            robot.command(Action(HOME + [0, 0.03 * t, 0, 0.01 * t, 0, 0, 0], np.zeros(1)))
+            robot.command(Action(HOME + 0.03 * t * SHOULDER + 0.01 * t * ELBOW, np.zeros(1)))
             total, wrench = 0.0, np.empty(6)
             for k, contact in enumerate(robot.data.contact):
                 if (model.body_rootid[model.geom_bodyid[contact.geom]] == arm).sum() == 1:

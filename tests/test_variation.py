@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from itertools import pairwise
 
 import mujoco
 import numpy as np
@@ -100,7 +101,7 @@ def amount(made: Variation) -> float:
 def test_a_greater_strength_gives_more_of_the_same_for_every_seed(name):
     for seed in range(5):
         amounts = [amount(vary(name, strength, seed)) for strength in (0.2, 0.4, 0.6, 0.8, 1.0)]
-        assert all(less < more for less, more in zip(amounts, amounts[1:], strict=False)), amounts
+        assert all(less < more for less, more in pairwise(amounts)), amounts
 
 
 @pytest.mark.parametrize("name", ["light", "texture", "camera", "distractors", "occlusion"])
@@ -218,7 +219,7 @@ def test_the_whole_workspace_stays_in_sight_of_a_moved_camera():
         pose = camera.extrinsics()
         for corner in [(x, y, 0.02) for x in (0.4, 0.6) for y in (-0.1, 0.1)]:
             x, y, z = pose[:3, :3].T @ (np.array(corner) - pose[:3, 3])
-            u, v, w = camera.intrinsics(128) @ [x / z, y / z, 1]
+            u, v, _ = camera.intrinsics(128) @ [x / z, y / z, 1]
             assert z > 0
             assert -6 < u < 134
             assert -6 < v < 134

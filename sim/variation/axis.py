@@ -119,7 +119,7 @@ AXES: Mapping[str, Axis] = MappingProxyType(
             Axis(
                 "camera",
                 "side camera 12 to 16 degrees off, field of view and distance 10 %, wrist camera 8 mm",
-                "COLOSSEUM camera pose (0.1 m and 0.05 rad along each axis); LIBERO-Plus camera viewpoints (position, orientation, field of view)",
+                "COLOSSEUM camera pose (0.1 m, 0.05 rad an axis); LIBERO-Plus camera viewpoints (position, orientation, view)",
                 lambda s, rng: Variation(views=sample_views(s, rng)),
             ),
             Axis(

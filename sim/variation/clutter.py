@@ -145,7 +145,7 @@ def post_name() -> str:
 
 @lru_cache(maxsize=2 * POOL)
 def at_rest(toy: Toy, quat: Quaternion) -> tuple[float, ...]:
-    """Pose of a toy, dropped with this rotation, after it has come to rest on a table, and how far it reaches from there along the table, (8,) [m]."""
+    """Pose of a toy dropped with this rotation, once at rest on a table, and how far it reaches along the table, (8,) [m]."""
     spec = mujoco.MjSpec()
     spec.option.timestep, spec.option.cone = 0.004, mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST

@@ -21,6 +21,6 @@ def scale_mass(spec: mujoco.MjSpec, factor: float) -> None:
 
 
 def scale_friction(spec: mujoco.MjSpec, factor: float) -> None:
-    """Multiplies the friction of the body "object" against everything: MuJoCo takes the larger of two frictions, unless one has priority."""
+    """Multiplies the friction of the body "object" against everything: without priority, the larger of two frictions counts."""
     for geom in spec.body("object").geoms:
         geom.friction, geom.priority = geom.friction * factor, 1

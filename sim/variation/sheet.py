@@ -30,7 +30,7 @@ NUMBERS: dict[str, Callable[[Variation], str]] = {
     "action_noise": lambda made: f"± {made.action_noise:.3f} rad",
 }
 """Axes that no picture shows: for them the sheet says what is drawn."""
-_WHOLE = Camera("whole", (1.75, 1.15, 0.75), (0.25, 0.0, 0.32), (0, 0, 1), 32.0)
+_WHOLE = Camera("whole", (1.45, 0.95, 1.35), (0.27, 0.0, 0.28), (0, 0, 1), 34.0)
 MOMENTS = {"mask_drop", "mask_wrong"}
 """Axes that show at times only: for them the sheet waits, and says how often."""
 _TOY = Toy((Part("cylinder", (0.024, 0.045)), Part("cuboid", (0.012, 0.012, 0.03), (0.022, 0.0, -0.012))), name="example", colour="red")

@@ -78,9 +78,8 @@ def _noise(x: np.ndarray, y: np.ndarray, period: float, rng: np.random.Generator
 def _wood(x: np.ndarray, y: np.ndarray, period: float, rng: np.random.Generator) -> np.ndarray:
     """Grain along one direction, bent a little, (n, m) in [0, 1]."""
     u, v = _turned(x, y, rng)
-    bent = (
-        v + 0.25 * period * np.sin(2 * np.pi * u / (5 * period) + rng.uniform(0, 6)) + 0.1 * period * np.sin(2 * np.pi * u / (1.7 * period))
-    )
+    bend = 0.25 * np.sin(2 * np.pi * u / (5 * period) + rng.uniform(0, 6)) + 0.1 * np.sin(2 * np.pi * u / (1.7 * period))
+    bent = v + period * bend
     rings = (bent / (0.5 * period)) % 1
     return np.clip(rings**1.5 + 0.15 * np.sin(2 * np.pi * bent / (0.07 * period)), 0, 1)
 
