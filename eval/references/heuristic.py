@@ -29,8 +29,8 @@ TALL = 0.30
 """Objects are not higher than this [m]."""
 COARSE, FINE = 0.008, 0.002
 """Cells of the first look and of the shape that is grasped [m]."""
-DOUBT = 0.1
-"""Share of the views that may be wrong about a place."""
+DOUBT = (0.1, 0.3, 0.5)
+"""Share of the views that may be wrong about a place; more where they agree on none."""
 ABOVE = 0.14
 """How far over the object's top the hand looks from [m]."""
 AHEAD = 0.07
@@ -116,12 +116,15 @@ class Heuristic:
         low, high = np.array([x - REACH, y - REACH, 0]), np.array([x + REACH, y + REACH, TALL])
         if not fixed + moving:
             return None
-        hull = carve(fixed + moving, low, high, COARSE, doubt=DOUBT)
-        if hull is None or cell == COARSE:
-            return hull
-        low, high = hull.bounds()
-        margin = np.array([2 * COARSE, 2 * COARSE, 0])
-        return carve(fixed + moving, low - margin, high + margin + [0, 0, COARSE], cell, doubt=DOUBT)
+        for doubt in DOUBT:
+            hull = carve(fixed + moving, low, high, COARSE, doubt=doubt)
+            if hull is not None and cell != COARSE:
+                low, high = hull.bounds()
+                margin = np.array([2 * COARSE, 2 * COARSE, 0])
+                return carve(fixed + moving, low - margin, high + margin + [0, 0, COARSE], cell, doubt=doubt)
+            if hull is not None:
+                return hull
+        return None
 
     def _plan(self, observation: Observation) -> None:
         """Sets out for the best grasp of what was seen; looks on where there is none."""
