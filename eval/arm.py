@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from eval.comparison import Rate
 from eval.gallery import Clip
 from eval.outcome import Outcome
+from eval.pairing import holm
 from eval.results import Report
-from eval.statistics import Paired, clustered, detectable_paired, paired, wilson
+from eval.statistics import Paired, clustered, paired, wilson
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Drop:
     adjusted_p: float
     """Corrected for all drops of the sweep (Holm)."""
     detectable: float | None
-    """Smallest difference that as many pairs would find in four of five cases; None: none would do."""
+    """Smallest difference that a comparison like this one finds in four of five cases; None: none would do."""
 
 
 def rate_of(rows: Sequence[Outcome]) -> Rate | None:
-    """Success with its 95 % interval over objects, or Wilson's where all objects agree; None where no trial took place."""
+    """Success with its 95 % interval over objects, or Wilson's for a single object; None where no trial took place."""
     ran = [row for row in rows if row.success is not None]
     if not ran:
         return None
@@ -58,8 +59,8 @@ def drops(arms: Sequence[Arm]) -> list[Drop]:
         other = control.get((arm.policy, arm.report.suite), [])
         if arm.axis != "none" and _places(rows) & _places(other):
             found.append((arm, paired(rows, other)))
-    adjusted = _holm([both.p_value for _, both in found])
-    return [Drop(arm, both, p, _detectable(both)) for (arm, both), p in zip(found, adjusted, strict=True)]
+    adjusted = holm([both.p for _, both in found])
+    return [Drop(arm, both, p, finite(both.detectable())) for (arm, both), p in zip(found, adjusted, strict=True)]
 
 
 def _plain(rows: Sequence[Outcome]) -> list[Outcome]:
@@ -71,16 +72,6 @@ def _places(rows: Sequence[Outcome]) -> set[object]:
     return {row.key for row in rows if row.success is not None}
 
 
-def _detectable(both: Paired) -> float | None:
-    gain = detectable_paired(both.trials, (both.first_only + both.second_only) / both.trials)
+def finite(gain: float) -> float | None:
+    """A detectable difference; None where none would do."""
     return gain if gain < 1 else None
-
-
-def _holm(p: Sequence[float]) -> list[float]:
-    """P-values corrected so that all of them may be looked at together."""
-    order = sorted(range(len(p)), key=lambda k: p[k])
-    adjusted, highest = [0.0] * len(p), 0.0
-    for rank, k in enumerate(order):
-        highest = max(highest, min(1.0, (len(p) - rank) * p[k]))
-        adjusted[k] = highest
-    return adjusted

@@ -16,6 +16,8 @@ from eval.words import percent
 
 SERIES = 7
 """Colours that are told apart; more series take them again, with another marker."""
+_SPOTS = 16
+"""A series with more points is drawn without markers."""
 _WIDTH, _HEIGHT = 340, 224
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 12, 38
 
@@ -110,22 +112,23 @@ def curves(
             points=_path([(at(point.x), up(point.y)) for point in one.points]),
             cls="line fitted" if one.fitted else "line",
         )
-        for point in () if one.fitted else one.points:
+        for point in () if one.fitted or len(one.points) > _SPOTS else one.points:
             spot = _add(group, "path", d=_marker(k, at(point.x), up(point.y)), cls="spot")
             _add(spot, "title", point.says or f"{one.name}: {_value(point, percents)} at {point.x:g}")
     return _markup(svg)
 
 
-def legend(names: Sequence[str]) -> Markup:
-    """Which series is which: colour and marker."""
-    if len(names) < 2:
+def legend(series: Sequence[Series]) -> Markup:
+    """Which series is which: colour, marker, dashes. Nothing for a single one."""
+    if len(series) < 2:
         return Markup()
     items = []
-    for k, name in enumerate(names):
+    for k, one in enumerate(series):
         svg = ElementTree.Element("svg", {"class": f"swatch s{k % SERIES}", "viewBox": "0 0 22 12", "aria-hidden": "true"})
-        _add(svg, "line", x1=0, x2=22, y1=6, y2=6, cls="line")
-        _add(svg, "path", d=_marker(k, 11, 6), cls="spot")
-        items.append(Markup("<li>{}{}</li>").format(_markup(svg), escape(name)))
+        _add(svg, "line", x1=0, x2=22, y1=6, y2=6, cls="line fitted" if one.fitted else "line")
+        if not one.fitted and len(one.points) <= _SPOTS:
+            _add(svg, "path", d=_marker(k, 11, 6), cls="spot")
+        items.append(Markup("<li>{}{}</li>").format(_markup(svg), escape(one.name)))
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from eval.arm import finite
 from eval.breakdown import absent, endings, object_tiles, pose_tiles
 from eval.chart import Series, curves, interval_row, legend
 from eval.gallery import Clip
 from eval.reel import reel
 from eval.results import Report
-from eval.statistics import Paired, detectable_paired
+from eval.statistics import Paired
 from eval.tables import suites_table, write_tables
 from eval.template import anchor, fingerprint_rows, write_page
 from eval.words import plain, suite_title
@@ -96,7 +97,7 @@ def write_report(path: Path, page: Page) -> Path:
         write_tables(path.parent, [suites_table([section.report for section in page.sections])])
     return write_page(
         path,
-        "suites.html.j2",
+        "report.html.j2",
         page=page,
         sections=[_section(section) for section in page.sections],
         comparisons=[_comparison(comparison) for comparison in page.comparisons],
@@ -126,17 +127,16 @@ def _section(section: Section) -> dict[str, Any]:
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     paired = comparison.paired
-    gain = detectable_paired(paired.trials, (paired.first_only + paired.second_only) / paired.trials)
     low, high = (paired.interval.low, paired.interval.high) if paired.interval else (None, None)
     return {
         "suite": suite_title(comparison.suite),
         "other": comparison.other,
         "paired": paired,
         "row": interval_row(paired.difference, low, high, reach=(-1, 1), zero=0.0),
-        "detectable": gain if gain < 1 else None,
+        "detectable": finite(paired.detectable()),
     }
 
 
 def _chart(chart: Chart) -> dict[str, str | Markup]:
     drawn = curves(chart.series, x=chart.x, title=chart.title, log=chart.log)
-    return {"title": chart.title, "says": chart.says, "legend": legend([one.name for one in chart.series]), "svg": drawn}
+    return {"title": chart.title, "says": chart.says, "legend": legend(chart.series), "svg": drawn}

@@ -75,7 +75,7 @@ def _suite(page: SweepPage, suite: str, dropped: Sequence[Drop]) -> dict[str, An
         "control": control,
         "rows": [(axis, {p: [rates.get((p, axis, s)) for s in strengths] for p in policies}) for axis in axes],
         "heads": [_head(suite, policy, control[policy], mine) for policy in policies],
-        "legend": legend(policies),
+        "legend": legend([Series(policy, ()) for policy in policies]),
         "panels": [(axis.replace("_", " "), _panel(axis, policies, rates, control)) for axis in axes],
         "drops": [(policy, _dropped(policy, mine, ends)) for policy in policies],
         "ends": (points(min(ends)), points(max(ends))),
@@ -136,11 +136,18 @@ def _dropped(policy: str, dropped: Sequence[Drop], ends: Sequence[float]) -> lis
 
 def _absent(arms: Sequence[Arm]) -> list[str]:
     """What did not take place, said once where it is the same in several arms."""
-    told: dict[str, list[str]] = {}
+    told: dict[str, list[Arm]] = {}
     for arm in arms:
         for line in absent(arm.report):
-            told.setdefault(line, []).append(f"{arm.policy}, {arm_title(arm.axis, arm.strength)}")
-    return [f"In {names[0] if len(names) == 1 else f'{len(names)} of {len(arms)} arms'}: {line}" for line, names in told.items()]
+            told.setdefault(line, []).append(arm)
+    return [f"{line.rstrip('.')} ({_where(some, len(arms))})." for line, some in told.items()]
+
+
+def _where(some: Sequence[Arm], of: int) -> str:
+    if len(some) == of:
+        return "in every arm"
+    first = f"{some[0].policy}, {arm_title(some[0].axis, some[0].strength)}"
+    return first if len(some) == 1 else f"{first} and {len(some) - 1} more of {of} arms"
 
 
 def _reach(both: Paired) -> tuple[float, ...]:

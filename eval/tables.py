@@ -54,8 +54,8 @@ def suites_table(reports: Sequence[Report]) -> Table:
         over = _span(summary["interval_over_objects"])
         rows.append((suite_title(report.suite), *cells, over, _gain(summary["detectable_gain"]), _count(report)))
     return Table(
-        "Success on each suite, with the Wilson 95 % interval, the 95 % interval over objects (bootstrap), and the minimum detectable "
-        "difference (5 %, power 80 %, independent trials) in points. Trials that did not take place are counted neither way.",
+        "Success on each suite, with the Wilson 95 % interval, the 95 % interval over objects, and the minimum detectable "
+        "difference (5 %, power 80 %) in points. Trials that did not take place are counted neither way.",
         "tab:suites",
         ("Suite", "Successes", "Rate [%]", "Wilson [%]", "Over objects [%]", "Detectable", "Not run"),
         tuple(rows),
@@ -82,8 +82,9 @@ def sweep_table(arms: Sequence[Arm], dropped: Sequence[Drop]) -> Table:
             tests = (points(drop.paired.difference), span, chance(drop.adjusted_p), gain)
         rows.append((suite_title(arm.report.suite), arm.policy, arm_title(arm.axis, arm.strength), *cells, *tests))
     return Table(
-        "Success under perturbations, with the 95 % interval over objects (bootstrap), and the difference to the control arm on common "
-        "trials in points, with its 95 % interval, p of the exact McNemar test corrected for all rows (Holm), and the minimum detectable "
+        "Success under perturbations, with the 95 % interval over objects, and the difference to the control arm on common "
+        "trials in points, with its 95 % interval, p (the larger of the exact McNemar test and of the test over objects, "
+        "corrected for all rows by Holm), and the minimum detectable "
         "difference (5 %, power 80 %).",
         "tab:sweep",
         ("Suite", "Policy", "Arm", "Successes", "Rate [%]", "95 % interval", "Difference", "its interval", "p", "Detectable"),
@@ -104,7 +105,8 @@ def comparison_table(comparison: Comparison) -> Table:
         rows.append((suite_title(contest.suite), arm, *rates, *tests))
     return Table(
         f"{comparison.new.name} against {comparison.old.name} on common trials: difference in points with its 95 % interval, "
-        "p of the exact McNemar test corrected for all rows (Holm), minimum detectable difference in points (5 %, power 80 %).",
+        "p (the larger of the exact McNemar test and of the test over objects, "
+        "corrected for all rows by Holm), minimum detectable difference in points (5 %, power 80 %).",
         "tab:comparison",
         ("Suite", "Arm", "New", "Old", "Difference", "95 % interval", "p", "Detectable", "Finding"),
         tuple(rows),

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from episodes.picture import filmstrip, write_video
+from eval.comparison import Comparison, Contest, Discord, Early, Rate, Side, Tally
 from eval.gallery import Clip
 from eval.kept import write_jpeg
 from eval.outcome import Outcome, Reason
 from eval.results import Report
+from eval.statistics import Interval, by_object, clustered, paired
+from eval.verdict import Finding, Verdict
 
 OBJECTS = ("005_tomato_soup_can", "011_banana", "065-f_cups", "toy-7-00012", "a<b>&c", "milk")
 PRINT = {"mujoco": "3.8.1", "gl": "osmesa", "assets": "5a0f", "config": "77aa", "checkpoint": "c0ffee", "commit": "0f26446cafe1"}
@@ -64,3 +67,47 @@ def clip(folder: Path, row: Outcome) -> Clip:
     write_jpeg(found.strip, filmstrip(frames[:6], masks[:6], [f"{k:.1f} s" for k in range(6)]))
     write_video(found.video, frames, 10.0)
     return found
+
+
+def comparison(
+    *, across: bool = False, early: Early | None = None, name: str = "new_policy", rates: tuple[float, float] = (0.8, 0.5)
+) -> Comparison:
+    """A control contest and one under a perturbation."""
+    new, old = ([report(rate), report(rate * 0.6, axis="mask_noise", strength=0.5)] for rate in rates)
+    sides = [
+        Side(name, new[0].rows + new[1].rows, {"ycb": PRINT}),
+        Side("old_policy", old[0].rows + old[1].rows, {"ycb": PRINT | {"gl": "egl"}}),
+    ]
+    contests = tuple(contest(one, two) for one, two in zip(new, old, strict=True))
+    discords = (Discord("ycb", "gl", "osmesa", "egl", decides=True),) if across else (Discord("ycb", "commit", "aa", "bb", decides=False),)
+    return Comparison(sides[0], sides[1], contests, discords, early=early, command="cezanne compare new_policy old_policy")
+
+
+def contest(new: Report, old: Report) -> Contest:
+    """Two reports of one arm."""
+    axis, strength = new.rows[0].axis, new.rows[0].strength
+    both = paired(new.rows, old.rows)
+    tallies = []
+    for item, (k, n) in by_object(new.rows).items():
+        wins = {row.key for row in new.rows if row.object == item and row.success}
+        lost = {row.key for row in old.rows if row.object == item and row.success}
+        tallies.append(Tally(item, n, k, len(lost), len(wins - lost), len(lost - wins)))
+    rates = []
+    for one in (new, old):
+        successes, trials = one.count()
+        rates.append(Rate(successes, trials, clustered(one.rows) or Interval(0.0, 1.0)))
+    words = "The new policy lifts more: 80 % against 50 %, and that is no accident."
+    return Contest(
+        new.suite,
+        axis,
+        (strength,),
+        both,
+        rates[0],
+        rates[1],
+        both.p,
+        both.detectable(),
+        0,
+        3,
+        tuple(sorted(tallies, key=lambda tally: -abs(tally.gain))),
+        Verdict(Finding.BETTER, words),
+    )
