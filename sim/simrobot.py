@@ -53,7 +53,7 @@ class SimRobot:
 
     def observe(self) -> Observation:
         """Pictures, masks and joints of this moment."""
-        return self._sense(self.data)
+        return self._sense()
 
     def sensed(self, state: np.ndarray) -> Observation:
         """What was sensed in a state of `state`, (s,); the present is left alone."""
@@ -207,11 +207,12 @@ class SimRobot:
         """Where one camera sees the object, (size, size) bool, at any size."""
         return self._look(camera).mask(size or self.config.size)
 
-    def _sense(self, data: mujoco.MjData) -> Observation:
+    def _sense(self, data: mujoco.MjData | None = None) -> Observation:
         images, masks = {}, {}
         for camera in self.config.cameras:
             renderer = self._look(camera.name, data)
             images[camera.name], masks[camera.name] = renderer.picture(self.config.size), renderer.mask(self.config.size)
+        data = self.data if data is None else data
         return Observation(images, masks, data.qpos[self._qpos].copy(), self._opening(data), float(data.time))
 
     def _opening(self, data: mujoco.MjData) -> np.ndarray:
