@@ -66,7 +66,7 @@ def duel(
     state, pairs = Sequential(small=small), []
     reports: list[tuple[Report, Report]] = []
     for part in _batches(suite, rng.permutation(len(suite.objects)), batch):
-        one, two = evaluate_all([Cell(policy, part, rules, robot) for policy in (new, old)], crew=crew, out=out)
+        one, two = evaluate_all([Cell(policy, part, rules, robot) for policy in (new, old)], crew=crew, out=out, progress=False)
         reports.append((one, two))
         gains: dict[str, list[int]] = {}
         for a, b in common(one.rows, two.rows):
