@@ -1,13 +1,15 @@
 """The floor does nothing, the ceiling plans without a trace, the heuristic grasps what the masks show and nothing else."""
 
+import json
 import pickle
 from dataclasses import replace
+from importlib import resources
 
 import mujoco
 import numpy as np
 import pytest
 
-from assets.objects import open_objects
+from assets.objects import open_objects, open_ycb
 from assets.toys import ToySet
 from eval.errors import EvalError
 from eval.outcome import Reason
@@ -259,3 +261,12 @@ def test_the_heuristic_waits_where_it_sees_nothing_and_names_a_camera_it_lacks(r
 def test_the_heuristic_lifts_most_household_objects(item):
     with SimRobot(SceneConfig(item)) as robot:
         assert sum(bool(attempt(robot, Heuristic(), pose, 100 + pose).success) for pose in (1, 4, 11, 14)) >= 3
+
+
+def test_ycb65_leaves_out_nine_with_reasons(shared_objects):
+    described = json.loads((resources.files("eval") / "suites" / "ycb65.json").read_text())
+    names = {item.name for item in open_ycb(shared_objects).objects}
+    assert described["source"] == "ycb"
+    assert set(described["left_out"]) <= names
+    assert len(names) - len(described["left_out"]) == 65
+    assert all(len(reason) > 10 for reason in described["left_out"].values())
