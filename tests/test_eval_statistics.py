@@ -5,8 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.statistics import draw_pairs, draw_wins, mcnemar_p, planted, spread_of
 from eval.errors import EvalError
+from eval.interval import clopper_pearson, rate_bounds
 from eval.outcome import Outcome, Reason
+from eval.pairing import holm
+from eval.power import recommend
 from eval.statistics import clustered, detectable, detectable_paired, mcnemar, paired, wilson
 
 
@@ -65,25 +69,86 @@ def test_detectable_against_published_sizes():
     assert math.isinf(detectable_paired(10, 0.0))
 
 
-def test_bootstrap_over_objects_covers_where_trials_of_an_object_resemble_each_other():
-    """Objects are easy or hard: Wilson, which takes trials as independent, is far too narrow."""
+@pytest.mark.parametrize(("objects", "poses"), [(74, 3), (65, 16), (50, 3)])
+def test_intervals_of_a_rate_hold_the_truth_as_often_as_they_say(objects, poses):
+    """Objects are easy or hard: Wilson, which takes trials as independent, is too narrow."""
     rng = np.random.default_rng(1)
-    covered = naive = 0
-    for _ in range(150):
-        rate = rng.beta(0.8, 0.8, size=40)
-        table = rows(rng.random((40, 8)) < rate[:, None])
-        over, wil = clustered(table), wilson(sum(r.success is True for r in table), 320)
-        assert over is not None
-        covered += over.low <= 0.5 <= over.high
-        naive += wil.low <= 0.5 <= wil.high
-    assert 0.88 <= covered / 150 <= 0.99
-    assert naive < covered
+    for rate, within in [(0.3, 0.1), (0.5, 0.3), (0.7, 0.5), (0.9, 0.2)]:
+        wins = draw_wins(rng, 6000, objects, poses, rate, within)
+        low, high = rate_bounds(wins, np.full_like(wins, poses))
+        assert 0.94 <= ((low <= rate) & (rate <= high)).mean() <= 0.97
+    naive = [wilson(int(k), objects * poses) for k in wins.sum(1)[:400]]
+    assert sum(bound.low <= rate <= bound.high for bound in naive) < 0.94 * 400
 
 
-def test_bootstrap_is_seeded_and_honest_about_nothing():
-    table = rows([[1, 0, 1], [0, 0, 1], [1, 1, 1]])
-    assert clustered(table) == clustered(table)
-    assert clustered(rows([[1, 1], [1, 1]])) is None
+def test_six_objects_are_called_too_few_rather_than_enough():
+    wins = draw_wins(np.random.default_rng(2), 4000, 6, 12, 0.9, 0.4)
+    low, high = rate_bounds(wins, np.full_like(wins, 12))
+    assert ((low <= 0.9) & (high >= 0.9)).mean() >= 0.94
+
+
+@pytest.mark.parametrize(("objects", "poses"), [(74, 3), (50, 3), (30, 8)])
+def test_intervals_of_a_difference_hold_the_truth_as_often_as_they_say(objects, poses):
+    rng, held = np.random.default_rng(3), []
+    for gain, within, likeness in [(0.0, 0.3, 0.6), (0.1, 0.1, 0.8), (0.1, 0.4, 0.8)]:
+        low, high = spread_of(draw_pairs(rng, 1500, objects, poses, (0.6 + gain, 0.6), within, likeness)).bounds()
+        held.append(((low <= gain) & (gain <= high)).mean())
+    assert 0.94 <= np.mean(held) <= 0.97
+
+
+def test_no_difference_raises_few_alarms_even_where_objects_favour_a_policy():
+    pairs = draw_pairs(np.random.default_rng(4), 1000, 65, 8, (0.6, 0.6), 0.4, 0.6)
+    over_objects, by_trial = spread_of(pairs).p_value, mcnemar_p(pairs)
+    assert (np.maximum(over_objects, by_trial) <= 0.05).mean() <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 1000)
+    assert (by_trial <= 0.05).mean() > 0.15  # why McNemar alone is not the verdict
+
+
+@pytest.mark.parametrize("poses", [1, 3, 16])
+def test_ten_points_are_found_at_the_recommended_size(poses):
+    assert planted(np.random.default_rng(5), 500, poses, 0.1)["power"] >= 0.8 - 2 * math.sqrt(0.16 / 500)
+
+
+def test_recommendations_are_monotone_and_say_what_cannot_be():
+    sizes = [recommend(d, objects=74).trials for d in (0.3, 0.2, 0.15)]
+    assert sizes == sorted(sizes)
+    assert recommend(0.1, correlation=0.5, poses=4).objects > recommend(0.1, correlation=0.0, poses=4).objects
+    assert detectable_paired(222, 0.3, design_effect=2, objects=74) > detectable_paired(222, 0.3)
+    with pytest.raises(EvalError, match="6 objects x 16 poses would not find 2 points"):
+        recommend(0.02, objects=6)
+    with pytest.raises(EvalError, match="discordant"):
+        recommend(0.5, discordant=0.3)
+
+
+def test_holm_against_known_values_and_its_laws():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    values = np.random.default_rng(6).random(9) ** 3
+    found = holm(values.tolist())
+    assert all(found >= values)
+    assert np.argsort(values).tolist() == np.argsort(found, kind="stable").tolist() or max(found) == 1
+    assert min(found) == pytest.approx(min(1, 9 * values.min()))
+
+
+def test_clopper_pearson_holds_wilson_s_rate_and_is_exact():
+    assert (clopper_pearson(0, 10).low, clopper_pearson(10, 10).high) == (0, 1)
+    assert clopper_pearson(0, 10).high == pytest.approx(1 - 0.025**0.1)
+
+
+def test_where_all_trials_agree_the_interval_still_says_how_little_that_is():
+    found = clustered(rows([[1, 1, 1, 1]] * 6))
+    assert found is not None
+    assert (found.low < 0.7, found.high) == (True, pytest.approx(1))
+    assert clustered(rows([[1, 0, 1]])) is None  # one object says nothing of others
+    same = paired(rows([[1, 0]] * 6), rows([[1, 0]] * 6))
+    assert same.interval is not None
+    assert same.interval.low < 0 < same.interval.high
+    assert same.p == 1
+
+
+def test_a_trial_that_is_there_twice_is_refused():
+    table = rows([[1, 0], [0, 1]])
+    with pytest.raises(EvalError, match="twice"):
+        paired([*table, table[0]], table)
 
 
 def test_unplaced_trials_weigh_nothing():
