@@ -212,8 +212,8 @@ class SimRobot:
         for camera in self.config.cameras:
             renderer = self._look(camera.name, data)
             images[camera.name], masks[camera.name] = renderer.picture(self.config.size), renderer.mask(self.config.size)
-        data = self.data if data is None else data
-        return Observation(images, masks, data.qpos[self._qpos].copy(), self._opening(data), float(data.time))
+        then = data or self.data
+        return Observation(images, masks, then.qpos[self._qpos].copy(), self._opening(then), float(then.time))
 
     def _opening(self, data: mujoco.MjData) -> np.ndarray:
         opening = np.abs(data.qpos[self._fingers]).sum(keepdims=True) / self.arm.jaw
