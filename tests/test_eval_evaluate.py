@@ -1,5 +1,7 @@
 """Evaluation: any number of workers, interrupted or not, gives the same table; nothing counts that did not run."""
 
+import errno
+import importlib
 from dataclasses import replace
 
 import pytest
@@ -158,3 +160,25 @@ def test_impossible_settings_are_refused(wrong):
 def test_a_folder_without_a_policy_is_named(tmp_path):
     with pytest.raises(PolicyError, match=str(tmp_path)):
         evaluate(tmp_path, suite(), RULES)
+
+
+def test_a_full_disk_stops_the_evaluation_and_loses_no_trial(tmp_path, monkeypatch):
+    from cezanne import main
+
+    add, room = Kept.add, [7]
+
+    def until_full(self, row, seconds):
+        if room[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room[0] -= 1
+        add(self, row, seconds)
+
+    monkeypatch.setattr(Kept, "add", until_full)
+    module = importlib.import_module("eval.evaluate")  # eval.evaluate is the function
+    monkeypatch.setattr(module, "run", lambda cfg: evaluate(clumsy, suite(), RULES, workers=0, robot=Lift, out=tmp_path).summary())
+    assert main(["eval"]) == 1
+    (journal,) = tmp_path.glob("parts/*/trials.jsonl")
+    assert len(Kept(journal.parent).found) == 7
+    room[0] = 100
+    assert main(["eval"]) == 0
+    assert len(journal.read_text().splitlines()) == 20

@@ -71,7 +71,7 @@ def test_a_section_takes_the_place_of_its_earlier_version(tmp_path):
     assert document.read_text().count("## Is it so?") == 2
     assert "What people wrote stays." in once
     assert "| good | 100.0 % |" in once
-    assert (document.parent / "figures/example.svg").exists()
+    assert (document.parent / "images/example.svg").exists()
 
 
 @pytest.mark.parametrize("wrong", [{"name": "mask_nois"}, {"profile": "tpu"}, {"trials": 17}, {"steps": -1}, {"suite": "no_such"}])

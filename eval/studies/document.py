@@ -38,7 +38,7 @@ def section(study: Study, results: Sequence[Result], answer: Sequence[str], figu
     lines = [
         f"## {study.question}",
         "",
-        f"![{study.question}](figures/{figure.name})",
+        f"![{study.question}](images/{figure.name})",
         "",
         *table,
         "",
@@ -60,9 +60,9 @@ def place(document: Path, name: str, text: str, figure: Path) -> None:
     old = document.read_text() if document.exists() else "# Results\n"
     pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end) + r"\n?", re.DOTALL)
     new = pattern.sub(lambda _: block, old) if pattern.search(old) else f"{old.rstrip()}\n\n{block}"
-    figures = document.parent / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(figure, figures / figure.name)
+    images = document.parent / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(figure, images / figure.name)
     part = document.with_name(f"{document.name}.{os.getpid()}.tmp")
     part.write_text(new)
     part.replace(document)
