@@ -123,8 +123,8 @@ class Tab:
     def resize(self, width: int, height: int) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
 
-    def show(self, *, dark: bool = False, media: str = "screen") -> None:
-        """By day or by night, on a screen or on paper."""
+    def show(self, *, dark: bool = False, media: str = "") -> None:
+        """By day or by night; `media` other than what is really shown: print."""
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
 

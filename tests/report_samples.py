@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from episodes.picture import filmstrip, write_video
+from eval.arm import finite
 from eval.comparison import Comparison, Contest, Discord, Early, Rate, Side, Tally
 from eval.gallery import Clip
 from eval.kept import write_jpeg
@@ -105,7 +106,7 @@ def contest(new: Report, old: Report) -> Contest:
         rates[0],
         rates[1],
         both.p,
-        both.detectable(),
+        finite(both.detectable()),
         0,
         3,
         tuple(sorted(tallies, key=lambda tally: -abs(tally.gain))),

@@ -21,7 +21,7 @@ from eval.statistics import Interval
 from eval.sweep_page import SweepPage, write_sweep
 
 BINARY = find_browser()
-pytestmark = pytest.mark.skipif(BINARY is None, reason="no chromium on the PATH")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(BINARY is None, reason="no chromium on the PATH")]
 NAMES = ("suites", "sweep", "comparison")
 
 PICTURES = """Promise.all([...document.querySelectorAll("img, video[poster]")].map(async e => {
