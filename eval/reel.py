@@ -37,5 +37,5 @@ def reel(clip: Clip, about: str = "") -> Reel:
     times = [f"{t:.1f} s" for t in np.linspace(0, row.seconds, len(cut))] if len(cut) > 1 else [""]
     happened = f"lifted after {row.time_to_lift:.1f} s" if row.success and row.time_to_lift is not None else says(row.reason.value)
     arm = "" if row.axis == "none" else arm_title(row.axis, row.strength)
-    told = ", ".join(part for part in (about, arm, happened) if part)
+    told = ", ".join(part for part in (about, arm, happened, f"start pose {row.pose}") if part)
     return Reel(plain(row.object), told, tuple(Frame(jpeg, at) for jpeg, at in zip(cut, times, strict=True)), clip.video)
