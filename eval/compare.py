@@ -46,7 +46,7 @@ class CompareConfig:
     across: bool = False
     """Compare also results of different MuJoCo, GL back end, objects or rules, and mark them."""
     sequential: bool = False
-    """Run both side by side, and stop when the difference is clear."""
+    """Run both side by side, and stop when the difference is clear; few poses of many objects suit it best."""
     same: float = 0.0
     """Sequential: stop also when any difference of this size is ruled out [points]; 0: not for that reason."""
     batch: int = 0
@@ -145,6 +145,8 @@ def summarise(comparison: Comparison) -> dict[str, Any]:
 def show(comparison: Comparison) -> None:
     """The table and the verdicts, on stderr."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console.width = 140
     table = Table(box=None, title=f"new: {comparison.new.name}    old: {comparison.old.name}", title_justify="left")
     table.add_column("suite")
     for heading in ("pairs", "new", "old", "difference", "McNemar p", "p, corrected", "would find"):
@@ -158,7 +160,7 @@ def show(comparison: Comparison) -> None:
             _percent(contest.new.rate, contest.new.interval),
             _percent(contest.old.rate, contest.old.interval),
             points(both.difference) + (f" ({points(both.interval.low)} to {points(both.interval.high)})" if both.interval else ""),
-            chance(both.p_value),
+            "" if comparison.early else chance(both.p_value),  # of a fixed number of trials, and this one may have stopped
             chance(contest.adjusted_p),
             "" if comparison.early else found,
         )

@@ -12,6 +12,9 @@ when the object is through, and the objects come in a random order, drawn before
 after round over the same objects, is valid only if no object favours either policy; `python -m benchmarks.statistics` prints what
 happens otherwise.
 
+The price: many poses of few objects give it little to bet on (a stake cannot be lost twice), so that few poses of many objects suit it
+best; and where the two differ by little, the whole suite finds less than a test of fixed size would.
+
 Why not the package sequentialized-barnard-tests (STEP): its arms are unpaired and its trials independent, so that it would throw away
 common seeds and be misled by objects that favour one policy.
 """
