@@ -1,14 +1,22 @@
 """Sharing out over a Ray cluster of two nodes, on this machine: the results of local processes, also when a node is killed."""
 
+import socket
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack
+from typing import Any
+
 import numpy as np
+import psutil
 import pytest
-from worker_jobs import Item, Log, begun, draw, picky
+from worker_jobs import Item, Log, draw, lines, picky
 
 from sim.errors import SceneError
 from sim.workers import share
 
 pytestmark = pytest.mark.slow
-NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_log_monitor": False}
+AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
 @pytest.fixture(scope="module")
@@ -17,15 +25,35 @@ def cluster():
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'cezanne[ray]'")
     from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
 
-    made = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False, "no_monitor": True})
-    second = made.add_node(**NODE)
-    made.wait_for_nodes()
-    yield made, second
-    made.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_agent_register_timeout_ms", "300000")
+        made = Cluster(initialize_head=True, head_node_args={**node(), "include_dashboard": False, "no_monitor": True})
+        second = made.add_node(**node())
+        made.wait_for_nodes()
+        yield made, second
+        made.shutdown()
+
+
+def node() -> dict[str, Any]:
+    """A small node. Where ports are not given it dies unless its agents have found some within 15 s, which a loaded machine takes."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("", 0))) for _ in AGENTS]
+        ports = {name: each.getsockname()[1] for name, each in zip(AGENTS, sockets, strict=True)}
+    return {"num_cpus": 1, "object_store_memory": 80_000_000, "include_log_monitor": False, **ports}
 
 
 def over(cluster, start, items, workers=0):
     return share(start, items, workers, executor="ray", address=cluster.address)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def alive(process):
+    return psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE
 
 
 def by_index(results):
@@ -51,16 +79,28 @@ def test_what_fails_is_the_result_of_its_item(cluster):
 def test_a_node_that_is_killed_loses_nothing_and_doubles_nothing(cluster, tmp_path):
     made, second = cluster
     items = [Item(f"item{k}") for k in range(12)]
-    results = over(made, Log(tmp_path, pause=0.3, company=2), items)
-    came = [next(results) for _ in range(3)]
-    before = begun(tmp_path)
-    made.remove_node(second, allow_graceful=False)
-    came += results
-    assert [(done.index, done.value, done.error) for done in by_index(came)] == [(k, f"ITEM{k}", "") for k in range(12)]
-    after = begun(tmp_path)[len(before) :]
-    assert len({process for _, process in before}) == 2, "both nodes were at work"
-    twice = {name for name, _ in before} & {name for name, _ in after}
-    assert len(twice) == 1, "the item of the killed node was begun again"
+    in_flight = []
+
+    def kill_at_work():
+        wait_for(lambda: (tmp_path / "ended").exists() and len(lines(tmp_path / "ended")) >= 3)
+        (tmp_path / "hold").touch()
+        time.sleep(0.5)
+        wait_for(lambda: len(lines(tmp_path / "begun")) == len(lines(tmp_path / "ended")) + 2)
+        in_flight.extend(set(lines(tmp_path / "begun")) - set(lines(tmp_path / "ended")))
+        made.remove_node(second, allow_graceful=False)
+        wait_for(lambda: not all(alive(int(line.split()[1])) for line in in_flight))  # Ray's workers outlive their node by a second
+        (tmp_path / "hold").unlink()
+
+    killer = threading.Thread(target=kill_at_work)
+    killer.start()
+    results = by_index(over(made, Log(tmp_path, pause=0.1, company=2), items))
+    killer.join()
+    assert [(done.index, done.value, done.error) for done in results] == [(k, f"ITEM{k}", "") for k in range(12)]
+    times = Counter(line.split()[0] for line in lines(tmp_path / "begun"))
+    assert len(in_flight) == 2
+    assert [times[line.split()[0]] for line in in_flight] in ([1, 2], [2, 1]), "what the killed node was doing is done again"
+    assert times.total() == 13
+    assert len({line.split()[0] for line in lines(tmp_path / "ended")}) == len(lines(tmp_path / "ended")) == 12
 
 
 def test_no_cluster_is_said_in_one_line_with_what_to_do():

@@ -23,7 +23,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Log:
-    """Starts work that notes in a folder who did what when."""
+    """Starts work that notes in a folder who did what when. No item ends while the folder has a file `hold`."""
 
     folder: Path
     pause: float = 0.0
@@ -42,12 +42,14 @@ class Log:
         def __call__(self, item: Item) -> str:
             self.begun += 1
             note(self.log.folder / "begun", f"{item.name} {os.getpid()} {self.begun}")
-            if lines(self.log.folder / "begun", item.name) <= item.deaths:
+            if [name for name, _ in begun(self.log.folder)].count(item.name) <= item.deaths:
                 os._exit(3)
             deadline = time.monotonic() + 120
             while len({process for _, process in begun(self.log.folder)}) < self.log.company and time.monotonic() < deadline:
                 time.sleep(0.05)
             time.sleep(self.log.pause)
+            while (self.log.folder / "hold").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
             note(self.log.folder / "ended", f"{item.name} {os.getpid()} {self.begun}")
             return item.name.upper()
 
@@ -58,14 +60,14 @@ def note(path: Path, line: str) -> None:
         file.write(line + "\n")
 
 
-def lines(path: Path, name: str) -> int:
-    """How many lines are about an item."""
-    return sum(line.split()[0] == name for line in path.read_text().splitlines())
+def lines(path: Path) -> list[str]:
+    """What was noted."""
+    return path.read_text().splitlines()
 
 
 def begun(folder: Path) -> list[tuple[str, str]]:
     """Item and process, as they began."""
-    return [(line.split()[0], line.split()[1]) for line in (folder / "begun").read_text().splitlines()]
+    return [(line.split()[0], line.split()[1]) for line in lines(folder / "begun")]
 
 
 def draw() -> Callable[[int], np.ndarray]:
