@@ -17,9 +17,9 @@ import numpy as np
 from scipy import stats
 from scipy.special import betaln, ndtr
 
-from eval.interval import difference_spread, rate_bounds
-from eval.power import recommend
-from eval.sequential import log_evidence
+from eval.statistics.interval import difference_spread, rate_bounds
+from eval.statistics.power import recommend
+from eval.statistics.sequential import log_evidence
 
 DESIGNS = ((74, 3), (65, 16), (50, 3), (6, 12))
 """Objects and poses: YCB, the paper's 65, unseen toys, household."""

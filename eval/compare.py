@@ -16,14 +16,14 @@ from eval.comparison import Comparison, Contest, Early, Side, compare
 from eval.duel import Duel, duel
 from eval.errors import EvalError
 from eval.evaluate import Crew, Opener, open_checkpoint
-from eval.interval import Interval
+from eval.pages.words import chance, plain, points
 from eval.references import REFERENCES
 from eval.results import Report, load_report, write_json
 from eval.sources import SUITES, open_suite
+from eval.statistics.interval import Interval
 from eval.suite import CELLS
 from eval.trial import Rules
 from eval.verdict import Finding, Verdict, told
-from eval.words import chance, plain, points
 
 __all__ = ["CompareConfig", "Comparison", "open_side", "run"]
 
@@ -96,7 +96,7 @@ class CompareConfig:
 
 def run(cfg: CompareConfig) -> dict[str, Any]:
     """Compares, writes the report and returns the summary; not `ok` where the new one is worse and that was to fail."""
-    from eval.comparison_page import write_comparison
+    from eval.pages.comparison import write_comparison
 
     out = Path(cfg.out)
     comparison, pictures = _sequential(cfg, out) if cfg.sequential else _recorded(cfg)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from eval.errors import EvalError
-from eval.interval import Interval
 from eval.outcome import Outcome
-from eval.pairing import holm
 from eval.statistics import Paired, clustered, common, paired, wilson
+from eval.statistics.interval import Interval
+from eval.statistics.pairing import holm
 from eval.verdict import Finding, Verdict, judge
 
 DECIDES = ("mujoco", "gl", "assets", "config")

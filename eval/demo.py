@@ -21,7 +21,7 @@ from eval.fingerprint import digest
 from eval.gallery import record
 from eval.kept import write_jpeg
 from eval.memory import Peak
-from eval.report import Comparison, Page, Picture, Section, Stage, write_report
+from eval.pages.report import Comparison, Page, Picture, Section, Stage, write_report
 from eval.results import Report, load_report, read_json, write_json
 from eval.sources import open_suite
 from eval.stage import Product, stage

@@ -14,8 +14,8 @@ from eval.errors import EvalError
 from eval.evaluate import Cell, Crew, Opener, evaluate_all
 from eval.fingerprint import digest
 from eval.results import Report, joined
-from eval.sequential import Sequential
 from eval.statistics import common
+from eval.statistics.sequential import Sequential
 from eval.suite import Suite
 from eval.trial import Rules
 

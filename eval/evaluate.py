@@ -99,7 +99,7 @@ class EvalConfig:
 def run(cfg: EvalConfig) -> dict[str, Any]:
     """Evaluates, writes the report and returns the summary."""
     from eval.gallery import record
-    from eval.report import Page, Section, write_report
+    from eval.pages.report import Page, Section, write_report
 
     if not cfg.checkpoint and not cfg.reference:
         raise EvalError("checkpoint=FOLDER is needed, the policy to try; or reference=NAME")

@@ -100,7 +100,7 @@ class SweepConfig:
 def run(cfg: SweepConfig) -> dict[str, Any]:
     """Runs every arm, or what is left of it, writes tables and report, and returns the summary."""
     from eval.gallery import record
-    from eval.sweep_page import Arm, SweepPage, write_sweep
+    from eval.pages.sweep import Arm, SweepPage, write_sweep
 
     policies = _policies(cfg)
     out, crew = Path(cfg.out), Crew(cfg.workers or None, cfg.executor, cfg.address)
@@ -129,7 +129,7 @@ def run(cfg: SweepConfig) -> dict[str, Any]:
     command = "cezanne sweep " + " ".join(f"{key}={_value(value)}" for key, value in asdict(cfg).items() if value not in ("", 0, []))
     page = SweepPage(
         f"{', '.join(policies)} on {', '.join(dict.fromkeys(cell.suite.name for cell in cells))}",
-        tuple(Arm(*arm, report, shown) for arm, report, shown in zip(arms, reports, clips, strict=True)),
+        tuple(Arm(name, axis, s, report, shown) for (name, axis, s), report, shown in zip(arms, reports, clips, strict=True)),
         pictures=tuple(dict.fromkeys(parts_folder(out, report) for report in reports)),
         command=command,
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from eval.interval import Interval
 from eval.statistics import Paired
+from eval.statistics.interval import Interval
 
 
 class Finding(StrEnum):

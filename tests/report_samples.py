@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from episodes.picture import filmstrip, write_video
-from eval.arm import finite
 from eval.comparison import Comparison, Contest, Discord, Early, Rate, Side, Tally
 from eval.gallery import Clip
 from eval.kept import write_jpeg
 from eval.outcome import Outcome, Reason
+from eval.pages.arm import finite
 from eval.results import Report
 from eval.statistics import Interval, by_object, clustered, paired
 from eval.verdict import Finding, Verdict

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from eval.chart import Point, Series, curves, dumbbell, interval_row, legend
 from eval.errors import EvalError
+from eval.pages.chart import Point, Series, curves, dumbbell, interval_row, legend
 
 
 def series(name: str = "a<b", count: int = 3) -> Series:

@@ -6,10 +6,10 @@ import pytest
 from report_samples import OBJECTS, comparison, pictures
 
 from eval.comparison import Early
-from eval.comparison_page import write_comparison
 from eval.errors import EvalError
+from eval.pages.comparison import write_comparison
+from eval.pages.words import plain
 from eval.statistics import Interval
-from eval.words import plain
 
 BANNER = "tried in different worlds"
 

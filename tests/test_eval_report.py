@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from report_samples import OBJECTS, clip, outcome, pictures, report
 
-from eval.breakdown import absent, endings, object_tiles, pose_tiles
-from eval.chart import Point, Series
 from eval.gallery import choose
 from eval.kept import write_jpeg
 from eval.outcome import Reason
-from eval.report import Chart, Comparison, Page, Picture, Section, Stage, plain, write_report
+from eval.pages.breakdown import absent, endings, object_tiles, pose_tiles
+from eval.pages.chart import Point, Series
+from eval.pages.report import Chart, Comparison, Page, Picture, Section, Stage, plain, write_report
+from eval.pages.strip import pictures as cut
+from eval.pages.template import tint
 from eval.results import load_report
 from eval.statistics import paired
-from eval.strip import pictures as cut
-from eval.template import tint
 
 VOID = {"meta", "link", "img", "br"}
 

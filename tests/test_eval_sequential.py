@@ -7,7 +7,7 @@ import pytest
 from scipy.special import betaln
 
 from benchmarks.statistics import draw_pairs, object_evidence, trial_evidence
-from eval.sequential import Sequential, confidence_sequence, log_evidence
+from eval.statistics.sequential import Sequential, confidence_sequence, log_evidence
 
 ALARM = np.log(20)
 

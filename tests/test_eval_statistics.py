@@ -7,11 +7,11 @@ import pytest
 
 from benchmarks.statistics import draw_pairs, draw_wins, mcnemar_p, planted, spread_of
 from eval.errors import EvalError
-from eval.interval import clopper_pearson, rate_bounds
 from eval.outcome import Outcome, Reason
-from eval.pairing import holm
-from eval.power import recommend
 from eval.statistics import clustered, detectable, detectable_paired, mcnemar, paired, wilson
+from eval.statistics.interval import clopper_pearson, rate_bounds
+from eval.statistics.pairing import holm
+from eval.statistics.power import recommend
 
 
 def row(name, pose, success):

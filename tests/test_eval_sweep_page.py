@@ -3,11 +3,11 @@
 import pytest
 from report_samples import clip, outcome, pictures, report
 
-from eval.arm import Arm, drops, rate_of
 from eval.errors import EvalError
 from eval.outcome import Reason
+from eval.pages.arm import Arm, drops, rate_of
+from eval.pages.sweep import SweepPage, write_sweep
 from eval.results import Report
-from eval.sweep_page import SweepPage, write_sweep
 
 AXES = (("none", 0.0), ("light", 0.5), ("light", 1.0), ("mask_noise", 1.0))
 

@@ -5,8 +5,8 @@ import re
 import pytest
 from report_samples import comparison, report
 
-from eval.arm import Arm, drops
-from eval.tables import Table, comparison_table, latex, markdown, suites_table, sweep_table, write_tables
+from eval.pages.arm import Arm, drops
+from eval.pages.tables import Table, comparison_table, latex, markdown, suites_table, sweep_table, write_tables
 
 
 def arms() -> list[Arm]:

@@ -10,15 +10,15 @@ import pytest
 from browser import Browser, find_browser
 from report_samples import clip, comparison, outcome, pictures, report
 
-from eval.arm import Arm
-from eval.chart import Point, Series
 from eval.comparison import Early
-from eval.comparison_page import write_comparison
 from eval.kept import write_jpeg
 from eval.outcome import Reason
-from eval.report import Chart, Page, Picture, Section, Stage, write_report
+from eval.pages.arm import Arm
+from eval.pages.chart import Point, Series
+from eval.pages.comparison import write_comparison
+from eval.pages.report import Chart, Page, Picture, Section, Stage, write_report
+from eval.pages.sweep import SweepPage, write_sweep
 from eval.statistics import Interval
-from eval.sweep_page import SweepPage, write_sweep
 
 BINARY = find_browser()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BINARY is None, reason="no chromium on the PATH")]

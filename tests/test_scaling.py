@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.errors import EvalError
-from eval.scaling import Point, fit
+from eval.statistics.scaling import Point, fit
 
 SIZES = [(25, 25), (75, 25), (75, 75), (225, 75), (220, 220), (440, 220), (660, 220)]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.scaling import Point, fit
 from eval.statistics import by_object
+from eval.statistics.scaling import Point, fit
 from eval.studies.study import Arm, Profile, Result, Study
 
 _PAPER = {

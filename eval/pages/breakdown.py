@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.outcome import Outcome, Reason
+from eval.pages.words import SAYS, plain, says
 from eval.results import Report
 from eval.statistics import by_object
 from eval.suite import CELLS
-from eval.words import SAYS, plain, says
 
 _NAMED = 6
 """Objects that are named where something is missing; the rest are counted."""

@@ -9,16 +9,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from eval.arm import Arm, Drop, drops, rate_of
-from eval.breakdown import absent, object_tiles
-from eval.chart import Point, Series, curves, interval_row, legend
 from eval.comparison import Rate
 from eval.errors import EvalError
-from eval.reel import reel
+from eval.pages.arm import Arm, Drop, drops, rate_of
+from eval.pages.breakdown import absent, object_tiles
+from eval.pages.chart import Point, Series, curves, interval_row, legend
+from eval.pages.reel import reel
+from eval.pages.tables import sweep_table, write_tables
+from eval.pages.template import anchor, fingerprint_rows, write_page
+from eval.pages.words import arm_title, percent, points, suite_title
 from eval.statistics import Paired
-from eval.tables import sweep_table, write_tables
-from eval.template import anchor, fingerprint_rows, write_page
-from eval.words import arm_title, percent, points, suite_title
 
 _Rates = Mapping[tuple[str, str, float], Rate | None]
 """By policy, axis and strength."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.arm import Arm, Drop, rate_of
 from eval.comparison import Comparison
+from eval.pages.arm import Arm, Drop, rate_of
+from eval.pages.template import write_whole
+from eval.pages.words import arm_title, chance, percent, points, suite_title
 from eval.results import Report
-from eval.template import write_whole
-from eval.words import arm_title, chance, percent, points, suite_title
 
 _TEX = {
     "\\": r"\textbackslash{}",

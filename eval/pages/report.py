@@ -9,16 +9,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from eval.arm import finite
-from eval.breakdown import absent, endings, object_tiles, pose_tiles
-from eval.chart import Series, curves, interval_row, legend
 from eval.gallery import Clip
-from eval.reel import reel
+from eval.pages.arm import finite
+from eval.pages.breakdown import absent, endings, object_tiles, pose_tiles
+from eval.pages.chart import Series, curves, interval_row, legend
+from eval.pages.reel import reel
+from eval.pages.tables import suites_table, write_tables
+from eval.pages.template import anchor, fingerprint_rows, write_page
+from eval.pages.words import plain, suite_title
 from eval.results import Report
 from eval.statistics import Paired
-from eval.tables import suites_table, write_tables
-from eval.template import anchor, fingerprint_rows, write_page
-from eval.words import plain, suite_title
 
 __all__ = ["Chart", "Comparison", "Page", "Picture", "Section", "Stage", "plain", "write_report"]
 

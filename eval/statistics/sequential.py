@@ -28,7 +28,7 @@ import numpy as np
 from scipy import optimize
 from scipy.special import logsumexp
 
-from eval.interval import Interval
+from eval.statistics.interval import Interval
 
 _STAKES = 32
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_STAKES)

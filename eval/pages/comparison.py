@@ -8,14 +8,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from eval.breakdown import picture_of
-from eval.chart import Point, Series, curves, dumbbell, interval_row, legend
 from eval.comparison import Comparison, Contest, Early, Rate, Side
 from eval.errors import EvalError
+from eval.pages.breakdown import picture_of
+from eval.pages.chart import Point, Series, curves, dumbbell, interval_row, legend
+from eval.pages.tables import comparison_table, write_tables
+from eval.pages.template import anchor, fingerprint_rows, write_page
+from eval.pages.words import arm_title, plain, suite_title
 from eval.statistics import Interval
-from eval.tables import comparison_table, write_tables
-from eval.template import anchor, fingerprint_rows, write_page
-from eval.words import arm_title, plain, suite_title
 
 _DECIDES = 20
 """Evidence that decides a sequential comparison at 5 %."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from eval.gallery import Clip
-from eval.strip import pictures
-from eval.words import arm_title, plain, says
+from eval.pages.strip import pictures
+from eval.pages.words import arm_title, plain, says
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from eval.comparison import Rate
 from eval.gallery import Clip
 from eval.outcome import Outcome
-from eval.pairing import holm
 from eval.results import Report
 from eval.statistics import Paired, clustered, paired, wilson
+from eval.statistics.pairing import holm
 
 
 @dataclass(frozen=True)

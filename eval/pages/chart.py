@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
 from eval.errors import EvalError
-from eval.words import percent
+from eval.pages.words import percent
 
 SERIES = 7
 """Colours that are told apart; more series take them again, with another marker."""

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from eval import words
+from eval.pages import words
 
 _KINDS = {".jpg": "image/jpeg", ".png": "image/png", ".mp4": "video/mp4"}
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eval.errors import EvalError
-from eval.interval import Interval, correlation, difference_spread, rate_bounds, wilson
 from eval.outcome import Key, Outcome
-from eval.pairing import mcnemar
-from eval.power import detectable, detectable_paired
-
-__all__ = ["Interval", "Paired", "by_object", "clustered", "common", "detectable", "detectable_paired", "mcnemar", "paired", "wilson"]
+from eval.statistics.interval import Interval, correlation, difference_spread, rate_bounds
+from eval.statistics.pairing import mcnemar
+from eval.statistics.power import detectable_paired
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Pages for people: reports, sweeps, comparisons; their charts and tables."""
