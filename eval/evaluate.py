@@ -15,7 +15,7 @@ from tqdm import tqdm
 from assets.graspable import Graspable
 from eval.bench import Bench, Checkpoint, Job, Simulation, Stand
 from eval.errors import EvalError
-from eval.fingerprint import checkpoint_digest, digest, fingerprint
+from eval.fingerprint import checkpoint_digest, digest, fingerprint, origin
 from eval.kept import Kept, write_jpeg
 from eval.outcome import Key, Outcome
 from eval.references import REFERENCES, Reference
@@ -221,9 +221,9 @@ def evaluate_all(
         settings = {**asdict(cell.rules), "robot": stand.robot}
         stands.append(stand)
         prints.append(fingerprint(cell.suite.objects, settings, identity))
-        name = digest([prints[-1], cell.suite.name])
+        name = f"{origin(prints[-1])} {cell.suite.name}"
         if name not in folders:
-            folders[name] = Kept(None if out is None else out / "parts" / digest(prints[-1]))
+            folders[name] = Kept(None if out is None else out / "parts" / origin(prints[-1]))
         kept.append(folders[name])
     tried: list[dict[int, Outcome]] = [{} for _ in cells]
     spent, missing = [0.0] * len(cells), [dict[str, str]() for _ in cells]
@@ -289,7 +289,7 @@ def evaluate_all(
 
 def parts_folder(out: Path, report: Report) -> Path:
     """Where `evaluate` kept the parts of a report."""
-    return out / "parts" / digest(dict(report.fingerprint))
+    return out / "parts" / origin(report.fingerprint)
 
 
 def open_checkpoint(path: Path) -> Path:

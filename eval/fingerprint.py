@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from assets.graspable import Graspable
+
+_DECISIVE = ("bench", "suite", "trial")
+"""Modules of this room that decide how a trial goes."""
 
 
 def fingerprint(objects: Iterable[Graspable], config: object, checkpoint: str) -> dict[str, str]:
@@ -26,12 +29,30 @@ def fingerprint(objects: Iterable[Graspable], config: object, checkpoint: str) -
         "config": digest(config),
         "checkpoint": checkpoint,
         "commit": commit(),
+        "code": code(),
         "python": platform.python_version(),
         "torch": _version("torch"),
         "robosuite": _version("robosuite"),
         "numpy": _version("numpy"),
         "machine": f"{platform.system()} {platform.machine()}",
     }
+
+
+def origin(prints: Mapping[str, str]) -> str:
+    """A short name for everything that decides how a trial goes: the commit does not, the code does."""
+    return digest({key: value for key, value in prints.items() if key != "commit"})
+
+
+@cache
+def code() -> str:
+    """A short hash of the modules that decide how a trial goes, whatever else a commit changes."""
+    root = Path(__file__).resolve().parents[1]
+    files = [path for room in ("assets", "hardware", "policies", "sim") for path in (root / room).rglob("*.py")]
+    files += [*(root / "eval/references").glob("*.py"), *(root / f"eval/{name}.py" for name in _DECISIVE)]
+    told = hashlib.sha256()
+    for path in sorted(files):
+        told.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return told.hexdigest()[:16]
 
 
 def digest(value: Any) -> str:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from eval.outcome import Outcome
 from eval.results import Report
 from eval.statistics import Interval, clustered, paired, wilson
+from eval.statistics.pairing import holm
 from sim.variation import STRENGTHS
 
 CURVE = tuple(round(strength, 2) for strength in STRENGTHS.values())
@@ -101,16 +102,15 @@ class Study:
 def against(results: Sequence[Result], first: str) -> list[str]:
     """Each arm's paired difference to the one called `first`, in words."""
     base = next(result for result in results if result.arm.label == first)
+    others = [result for result in results if result is not base]
+    pairs = [paired(_plain(result.report), _plain(base.report)) for result in others]
     said = []
-    for result in results:
-        if result is base:
-            continue
-        both = paired(_plain(result.report), _plain(base.report))
+    for result, both, p in zip(others, pairs, holm([both.p for both in pairs]), strict=True):
         low, high = (both.interval.low, both.interval.high) if both.interval else (both.difference, both.difference)
-        told = "" if low <= 0 <= high else "; that is no accident"
+        told = "that is no accident" if p < 0.05 else f"no difference could be told, one of {100 * both.detectable():.0f} would have been"
         said.append(
-            f"{result.arm.label} against {first}: {100 * both.difference:+.0f} points ({100 * low:+.0f} to {100 * high:+.0f}, "
-            f"{both.trials} pairs, McNemar p = {both.p_value:.2g}){told}."
+            f"{result.arm.label} against {first}: {100 * both.difference:+.0f} points ({100 * low:+.0f} to {100 * high:+.0f}; "
+            f"{both.trials} pairs, p = {p:.2g} after Holm): {told}."
         )
     return said
 
