@@ -1,14 +1,17 @@
 """Workers that are actors of a Ray cluster: `pip install 'cezanne[ray]'` on every machine of it, the same version everywhere.
 
-Two machines make a cluster with one command each; the second may be this one again:
+Two machines make a cluster:
 
+    ray get-auth-token --generate                 # whoever reaches a cluster without a token may run anything; copy ~/.ray/auth_token
+    export RAY_AUTH_MODE=token                    # on both, for Ray and for cezanne
     ray start --head --port=6379 --num-cpus=4 --disable-usage-stats
-    ray start --address=HOST:6379 --num-cpus=4
+    ray start --address=HOST:6379 --num-cpus=4    # on the second
 
 then `cezanne collect executor=ray ...` on the first; `ray stop` ends it.
 
 What spawned processes inherit, actors are given: this source and the import path (where the machine has those folders), the working
-directory, and the back end that renders here, since pictures of two back ends differ. What they print is in Ray's logs.
+directory, and the back end that renders here, since pictures of two back ends differ. What they print is in Ray's logs; Ray itself
+tells of lost workers on stdout.
 Files that are written or read by workers must be on a file system that all machines share.
 """
 
@@ -38,7 +41,7 @@ _PATIENCE = 5.0
 """How long the head of a cluster may take to answer [s]."""
 HOW_TO_START = (
     "start one with `ray start --head --disable-usage-stats`, add machines with `ray start --address=HOST:6379` on each, "
-    "or take address=local for a private one on this machine"
+    "or take address=local for a private one on this machine; where its head asks for a token, set RAY_AUTH_MODE=token everywhere"
 )
 
 

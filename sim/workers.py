@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -29,7 +29,7 @@ def share(
     key: Callable[[Any], Hashable] | None = None,
     executor: str = "local",
     address: str = "auto",
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """Runs `start()(item)` for every item and yields results as they come, one for each item.
 
     Args:
@@ -61,7 +61,7 @@ def check_executor(executor: str, address: str = "auto") -> None:
         raise SceneError(f"address={address!r} is no Ray cluster's; auto, local, HOST:PORT or ray://HOST:PORT")
 
 
-def _share(start: Start, items: Sequence[Any], workers: int | None, key: Any, executor: str, address: str) -> Iterator[Done]:
+def _share(start: Start, items: Sequence[Any], workers: int | None, key: Any, executor: str, address: str) -> Generator[Done, None, None]:
     if not items:
         return
     if executor == "local" and workers == 0:
