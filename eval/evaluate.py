@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from assets.graspable import Graspable
 from eval.bench import Bench, Checkpoint, Job, Simulation, Stand
 from eval.errors import EvalError
-from eval.fingerprint import checkpoint_digest, digest, fingerprint, origin
+from eval.fingerprint import assets_digest, checkpoint_digest, digest, fingerprint, origin
 from eval.kept import Kept, write_jpeg
 from eval.outcome import Key, Outcome
 from eval.references import REFERENCES, Reference
@@ -28,7 +27,7 @@ from policies.contract import Contract
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 from sim.variation import STRENGTHS, vary
-from sim.workers import share
+from sim.workers import Done, check_executor, share
 
 Opener = str | Path | Callable[[], Policy]
 """A policy: a checkpoint folder, the name of a reference, or a picklable function that makes one."""
@@ -89,6 +88,7 @@ class EvalConfig:
             raise EvalError(f"checkpoint={self.checkpoint} and reference={self.reference}; name one of them")
         if self.axis != "none":
             vary(self.axis, self.strength, 0)
+        check_executor(self.executor, self.address)
         self.rules()
 
     def rules(self) -> Rules:
@@ -131,13 +131,19 @@ class Crew:
     executor: str = "local"
     address: str = "auto"
 
-    def share(self, bench: Bench, jobs: Sequence[Job]):
+    def share(self, bench: Bench, jobs: Sequence[Job]) -> Generator[Done]:
         """Results as they come, as `sim.workers.share` yields them."""
-        if self.executor == "local":
-            count = min(os.cpu_count() or 1 if self.workers is None else self.workers, len(jobs))
-        else:
-            count = self.workers or 0
-        return share(bench, jobs, count, key=lambda job: job.key, executor=self.executor, address=self.address)
+        return share(bench, jobs, self.workers, key=lambda job: job.key, executor=self.executor, address=self.address)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A policy that is there, and the robot that it moves."""
+
+    policy: Callable[[], Policy]
+    robot: Callable[..., Any]
+    identity: str
+    """A short name that changes when the policy does."""
 
 
 @dataclass(frozen=True)
@@ -150,17 +156,21 @@ class Cell:
     robot: Callable[..., Any] | None = None
     """Makes the robot for an object; by default the simulation that the contract asks for."""
 
-    def stand(self) -> tuple[Stand, str]:
-        """What the workers need, and a short name for the policy that changes when the policy does. Raises EvalError, PolicyError."""
+    def open(self) -> Opened:
+        """The policy and its robot, checked against each other. Raises EvalError, PolicyError."""
         policy = self.policy
         if isinstance(policy, str) and policy in REFERENCES:
             policy = Reference(policy)
         if callable(policy):
             identity = digest([getattr(policy, "__qualname__", ""), policy])
-            return Stand(policy, self.robot or Simulation(), self.rules, self.suite.name), identity
+            return Opened(policy, self.robot or Simulation(), identity)
         path = open_checkpoint(Path(policy))
         robot = self.robot or simulation_for(contract_of(path), self.suite.objects[0])
-        return Stand(Checkpoint(path), robot, self.rules, self.suite.name), checkpoint_digest(path)
+        return Opened(Checkpoint(path), robot, checkpoint_digest(path))
+
+    def stand(self, opened: Opened) -> Stand:
+        """What the workers need."""
+        return Stand(opened.policy, opened.robot, self.rules, self.suite.name)
 
     def setup(self) -> dict[str, Any]:
         """What it takes to run one of the trials again, besides its row."""
@@ -216,11 +226,17 @@ def evaluate_all(
     """
     folders: dict[str, Kept] = {}  # cells that differ in their trials alone share one
     stands, prints, kept = [], [], []
+    opened: dict[tuple[Opener, Any], Opened] = {}  # arms share their policies and objects; to open and to hash them takes a while
+    assets: dict[int, str] = {}
     for cell in cells:
-        stand, identity = cell.stand()
-        settings = {**asdict(cell.rules), "robot": stand.robot}
-        stands.append(stand)
-        prints.append(fingerprint(cell.suite.objects, settings, identity))
+        if (cell.policy, cell.robot) not in opened:
+            opened[cell.policy, cell.robot] = cell.open()
+        if id(cell.suite.objects) not in assets:
+            assets[id(cell.suite.objects)] = assets_digest(cell.suite.objects)
+        found = opened[cell.policy, cell.robot]
+        stands.append(cell.stand(found))
+        settings = {**asdict(cell.rules), "robot": found.robot}
+        prints.append(fingerprint(assets[id(cell.suite.objects)], settings, found.identity))
         name = f"{origin(prints[-1])} {cell.suite.name}"
         if name not in folders:
             folders[name] = Kept(None if out is None else out / "parts" / origin(prints[-1]))

@@ -20,12 +20,12 @@ _DECISIVE = ("bench", "suite", "trial")
 """Modules of this room that decide how a trial goes."""
 
 
-def fingerprint(objects: Iterable[Graspable], config: object, checkpoint: str) -> dict[str, str]:
-    """Versions, assets, settings and checkpoint of a result, each as a short text."""
+def fingerprint(assets: str, config: object, checkpoint: str) -> dict[str, str]:
+    """Versions, objects (their `assets_digest`), settings and checkpoint of a result, each as a short text."""
     return {
         "mujoco": _version("mujoco"),
         "gl": os.environ.get("MUJOCO_GL", "default"),
-        "assets": digest([digest(item) for item in objects]),
+        "assets": assets,
         "config": digest(config),
         "checkpoint": checkpoint,
         "commit": commit(),
@@ -36,6 +36,11 @@ def fingerprint(objects: Iterable[Graspable], config: object, checkpoint: str) -
         "numpy": _version("numpy"),
         "machine": f"{platform.system()} {platform.machine()}",
     }
+
+
+def assets_digest(objects: Iterable[Graspable]) -> str:
+    """A short hash of objects: of what they say, and of the files they name."""
+    return digest([digest(item) for item in objects])
 
 
 def origin(prints: Mapping[str, str]) -> str:

@@ -46,13 +46,13 @@ def record(
     robot: Callable[..., Any] | None = None,
 ) -> tuple[Clip, ...]:
     """Runs `each` successes, unless `wins` is False, and as many failures once more and records them; what is recorded already is kept."""
-    stand, _ = Cell(policy, suite, rules or Rules(), robot).stand()
+    cell = Cell(policy, suite, rules or Rules(), robot)
     folder = parts_folder(out, report) / "films"
     chosen = [*(choose(report.rows, True, each) if wins else ()), *choose(report.rows, False, each)]
     todo = {row.key[1:] for row in chosen if not clip_of(folder, row).video.exists()}
     jobs = [Job(0, suite.objects[trial.object], trial, film=True) for trial in suite.trials if trial.key in todo]
     with tqdm(total=len(jobs), desc=f"film {suite.name}", unit="trial", disable=not jobs) as bar:
-        for done in (crew or Crew()).share(Bench((stand,)), jobs):
+        for done in (crew or Crew()).share(Bench((cell.stand(cell.open()),)), jobs):
             if done.value is not None and done.value.film is not None:
                 save(folder, done.value.film)
             bar.update()

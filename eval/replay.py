@@ -68,8 +68,8 @@ def replay(report: Report, row: Outcome, out: Path) -> tuple[Outcome, Clip]:
         raise EvalError(f"{source} holds no object {row.object!r} any more")
     trial = Trial(0, row.object, row.pose, row.seed, row.axis, row.strength)
     suite = Suite(row.suite, (item,), (trial,), source)
-    stand, _ = Cell(policy, suite, Rules(**report.setup.get("rules", {}))).stand()
-    film = Bench((stand,))()(Job(0, item, trial, film=True)).film
+    cell = Cell(policy, suite, Rules(**report.setup.get("rules", {})))
+    film = Bench((cell.stand(cell.open()),))()(Job(0, item, trial, film=True)).film
     assert film is not None
     return film.outcome, save(out, film)
 

@@ -22,6 +22,7 @@ from eval.sources import known_suites, open_suite
 from eval.suite import CELLS, Suite
 from eval.trial import Rules
 from sim.variation import AXES, STRENGTHS, vary
+from sim.workers import check_executor
 
 CONTROL = ("none", 0.0)
 
@@ -83,6 +84,7 @@ class SweepConfig:
             raise EvalError(f"unknown reference {unknown[0]!r}; known: {', '.join(REFERENCES)}")
         for axis, strength in self.arms()[1:]:
             vary(axis, strength, 0)
+        check_executor(self.executor, self.address)
         self.rules()
 
     def arms(self) -> list[tuple[str, float]]:

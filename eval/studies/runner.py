@@ -20,9 +20,10 @@ from eval.studies import STUDIES
 from eval.studies.document import place, section
 from eval.studies.figure import draw
 from eval.studies.study import PROFILES, Arm, Profile, Result
-from eval.suite import CELLS
+from eval.suite import CELLS, Suite
 from eval.trial import Rules
 from policies.config import TrainConfig
+from sim.workers import check_executor
 
 
 @dataclass
@@ -70,6 +71,7 @@ class StudyConfig:
                 raise EvalError(f"{key}={getattr(self, key)} cannot be negative")
         if self.suite:
             known_suites([self.suite])
+        check_executor(self.executor, self.address)
 
     def sized(self) -> Profile:
         """The profile, with what was said otherwise."""
@@ -86,10 +88,14 @@ def run(cfg: StudyConfig) -> dict[str, Any]:
     study, profile, out = STUDIES[cfg.name], cfg.sized(), Path(cfg.out)
     arms = study.arms(profile)
     policies = [_policy(cfg, profile, arm, out) for arm in arms]
-    cells = []
+    cells, suites = [], dict[Opener | None, Suite]()
     for arm, (policy, _) in zip(arms, policies, strict=True):
         checkpoint = policy if isinstance(policy, Path) else None
-        suite = open_suite(profile.suite, trials=profile.trials, seed=cfg.seed, limit=cfg.limit or None, checkpoint=checkpoint)
+        if checkpoint not in suites:
+            suites[checkpoint] = open_suite(
+                profile.suite, trials=profile.trials, seed=cfg.seed, limit=cfg.limit or None, checkpoint=checkpoint
+            )
+        suite = suites[checkpoint]
         suite = suite if arm.axis == "none" else suite.under(arm.axis, arm.strength)
         cells.append(Cell(policy, suite, Rules(execute=arm.execute)))
     reports = evaluate_all(cells, crew=Crew(cfg.workers or None, cfg.executor, cfg.address), out=out)
