@@ -9,7 +9,6 @@ from eval.statistics.scaling import Point, fit
 from eval.studies.study import Arm, Profile, Result, Study
 
 _PAPER = {
-    1: {25: 1.8, 125: 4.3, 250: 8.8, 500: 14.5, 1000: 24.6, 1500: 24.7, 2000: 25.0, 2500: 26.3},
     25: {25: 18.3, 125: 39.4, 250: 49.5, 500: 61.3, 1000: 69.2, 1500: 71.9, 2000: 76.2, 2500: 76.5},
     125: {125: 30.8, 250: 46.7, 500: 61.3, 1000: 72.4, 1500: 73.9, 2000: 75.6, 2500: 75.9},
     250: {250: 56.63, 500: 68.17, 1000: 71.15, 1500: 74.62, 2000: 76.83, 2500: 80.0},
@@ -22,7 +21,7 @@ def _arms(profile: Profile) -> list[Arm]:
     found = []
     for toys in profile.toys:
         for demos in profile.demos:
-            if toys <= demos and (profile.name == "gpu" or demos <= most * toys):
+            if toys <= demos <= most * toys:
                 train = (f"select.toys={toys}", f"select.demos={demos}")
                 found.append(Arm(f"{demos} on {toys} toys", demos, f"{toys} toys", train, paper=_PAPER.get(toys, {}).get(demos)))
     return found

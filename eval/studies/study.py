@@ -30,11 +30,11 @@ class Profile:
     """Start poses for each object."""
     toys: tuple[int, ...]
     demos: tuple[int, ...]
-    """Grid of the study of both; from the data set that it is given."""
+    """Grid of the study of both; the data set must hold the most demonstrations on the most toys, the same number of each."""
 
 
 CPU = Profile("cpu", ("steps=600",), "ycb65", 2, (25, 75, 220), (25, 75, 220, 440, 660))
-GPU = Profile("gpu", ("steps=20000", "batch=256"), "ycb65", 16, (1, 25, 125, 250), (25, 125, 250, 500, 1000, 1500, 2000, 2500))
+GPU = Profile("gpu", ("steps=20000", "batch=256"), "ycb65", 16, (25, 125, 250), (25, 125, 250, 500, 1000, 1500, 2000, 2500))
 PROFILES = {profile.name: profile for profile in (CPU, GPU)}
 
 
