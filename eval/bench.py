@@ -74,9 +74,9 @@ class Job:
     """Take a picture of the object too."""
 
     @property
-    def key(self) -> tuple[str, bool]:
-        """Jobs of one key are quicker in one worker: those in the plain scene of one object."""
-        return self.item.name, self.trial.axis == "none"
+    def key(self) -> tuple[int, str]:
+        """Jobs of one key are quicker in one worker."""
+        return self.stand, self.item.name
 
 
 @dataclass(frozen=True)
@@ -105,27 +105,26 @@ class Worker:
     """Does jobs. Policies stay loaded, and the plain scene of the last object stays compiled."""
 
     stands: tuple[Stand, ...]
-    _policies: dict[Callable[[], Policy], Policy] = field(default_factory=dict)
-    _scene: tuple[tuple[Any, str, str], Any] | None = None
+    _policies: dict[int, Policy] = field(default_factory=dict)
+    _scene: tuple[tuple[int, str], Any] | None = None
 
     def __call__(self, job: Job) -> Tried:
         """Runs one trial."""
         stand = self.stands[job.stand]
-        if stand.policy not in self._policies:
-            self._policies[stand.policy] = stand.policy()
-        policy = self._policies[stand.policy]
+        if job.stand not in self._policies:
+            self._policies[job.stand] = stand.policy()
+        policy = self._policies[job.stand]
         if job.trial.axis == "none":
             return self._try(job, stand, policy, self._plain(job, stand))
         with stand.robot(job.item, variation_of(job.trial)) as robot:
             return self._try(job, stand, policy, robot)
 
     def _plain(self, job: Job, stand: Stand) -> Any:
-        wanted = stand.robot, stand.suite, job.item.name
-        if self._scene is None or self._scene[0] != wanted:
+        if self._scene is None or self._scene[0] != job.key:
             if self._scene is not None:
                 last, self._scene = self._scene[1], None
                 last.__exit__(None, None, None)
-            self._scene = wanted, stand.robot(job.item).__enter__()
+            self._scene = job.key, stand.robot(job.item).__enter__()
         return self._scene[1]
 
     def _try(self, job: Job, stand: Stand, policy: Policy, robot: Any) -> Tried:

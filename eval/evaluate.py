@@ -225,7 +225,8 @@ def evaluate_all(
         progress: show a bar on stderr.
     """
     folders: dict[str, Kept] = {}  # cells that differ in their trials alone share one
-    stands, prints, kept = [], [], []
+    stands: list[Stand] = []  # arms of one policy and suite stand at the same one: a worker loads its policy once
+    at, prints, kept = [], [], []
     opened: dict[tuple[Opener, Any], Opened] = {}  # arms share their policies and objects; to open and to hash them takes a while
     assets: dict[int, str] = {}
     for cell in cells:
@@ -234,7 +235,10 @@ def evaluate_all(
         if id(cell.suite.objects) not in assets:
             assets[id(cell.suite.objects)] = assets_digest(cell.suite.objects)
         found = opened[cell.policy, cell.robot]
-        stands.append(cell.stand(found))
+        stand = cell.stand(found)
+        if stand not in stands:
+            stands.append(stand)
+        at.append(stands.index(stand))
         settings = {**asdict(cell.rules), "robot": found.robot}
         prints.append(fingerprint(assets[id(cell.suite.objects)], settings, found.identity))
         name = f"{origin(prints[-1])} {cell.suite.name}"
@@ -261,7 +265,7 @@ def evaluate_all(
             picture = kept[c].portrait(trial.name)
             wanted = trial.axis == "none" and picture is not None and trial.name not in shown and not picture.exists()
             shown.add(trial.name)
-            todo.append((c, t, Job(c, cell.suite.objects[trial.object], trial, portrait=wanted)))
+            todo.append((c, t, Job(at[c], cell.suite.objects[trial.object], trial, portrait=wanted)))
     _say_kept(cells, tried)
     last = time.monotonic()
     called = cells[0].suite.name if len({cell.suite.name for cell in cells}) == 1 else f"{len(cells)} arms"

@@ -18,6 +18,9 @@ from assets.graspable import Graspable
 
 _DECISIVE = ("bench", "suite", "trial")
 """Modules of this room that decide how a trial goes."""
+_ASIDE = {"backlog", "catalogue", "collect", "doctor", "executor", "executor_local", "executor_ray", "rerender", "sheet", "workers"}
+_ASIDE |= {"cache", "jitter", "runlog", "sampler", "selection", "table", "train", "trainer"}
+"""Modules of `sim` and `policies` that do not: they share out work, make data and train, and what is trained is in the checkpoint."""
 
 
 def fingerprint(assets: str, config: object, checkpoint: str) -> dict[str, str]:
@@ -53,6 +56,7 @@ def code() -> str:
     """A short hash of the modules that decide how a trial goes, whatever else a commit changes."""
     root = Path(__file__).resolve().parents[1]
     files = [path for room in ("assets", "hardware", "policies", "sim") for path in (root / room).rglob("*.py")]
+    files = [path for path in files if path.stem not in _ASIDE]
     files += [*(root / "eval/references").glob("*.py"), *(root / f"eval/{name}.py" for name in _DECISIVE)]
     told = hashlib.sha256()
     for path in sorted(files):

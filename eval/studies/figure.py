@@ -11,6 +11,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from eval.studies.study import Result, Study
@@ -33,21 +34,26 @@ _STYLE: dict[Any, Any] = {
 def draw(study: Study, results: Sequence[Result], path: Path) -> Path:
     """Writes an SVG, the same for the same results, and a PNG beside it; returns the SVG."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    curves = list(dict.fromkeys(result.arm.curve for result in results))
     with matplotlib.rc_context(_STYLE):
-        bars = study.draw is None and all(result.arm.x is None for result in results)
-        figure = plt.figure(figsize=(6.4, 0.9 + 0.38 * len(results) if bars else 4.0), layout="constrained")
-        axes = figure.add_subplot()
         if study.draw is not None:
+            figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
             study.draw(results, axes)
-        elif bars:
+            _label(axes, study)
+        elif all(result.arm.x is None for result in results):
+            figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.38 * len(results)), layout="constrained")
             _bars(results, axes)
+        elif len(curves) <= 3:
+            figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+            for k, curve in enumerate(curves):
+                _curve(_of(results, curve), axes, k, curve)
+            _horizontal(study, results, axes)
+            if any(curves):
+                axes.legend(frameon=False, fontsize=9)
+            _label(axes, study)
         else:
-            _curves(study, results, axes)
-        if not bars:
-            axes.set_xlabel(study.x)
-            axes.set_ylabel("success [%]")
-            axes.grid(axis="y", color="#ddd", lw=0.7)
-        axes.set_title(study.question)
+            figure = _panels(study, results, curves)
+        figure.suptitle(study.question, x=0.01, ha="left", fontsize=12, fontweight="bold")
         part = path.with_name(f"{path.stem}.{os.getpid()}.tmp.svg")
         figure.savefig(part, metadata={"Date": None})
         part.replace(path)
@@ -56,19 +62,41 @@ def draw(study: Study, results: Sequence[Result], path: Path) -> Path:
     return path
 
 
-def _curves(study: Study, results: Sequence[Result], axes: Axes) -> None:
-    for k, curve in enumerate(dict.fromkeys(result.arm.curve for result in results)):
-        mine = sorted((r for r in results if r.arm.curve == curve), key=lambda r: r.arm.x or 0)
-        x = np.array([r.arm.x for r in mine], float)
-        low, high = ([100 * getattr(r.interval, end) for r in mine] for end in ("low", "high"))
-        colour = _COLOURS[k % len(_COLOURS)]
-        axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
-        axes.plot(x, [100 * r.rate for r in mine], color=colour, marker=_MARKS[k % len(_MARKS)], ms=5, lw=1.8, label=curve)
-        paper = [(r.arm.x, r.arm.paper) for r in mine if r.arm.paper is not None]
-        if paper:
-            axes.plot(
-                *zip(*paper, strict=True), color=colour, ls=":", marker=_MARKS[k % len(_MARKS)], mfc="white", lw=1, label=f"{curve}, paper"
-            )
+def _panels(study: Study, results: Sequence[Result], curves: Sequence[str]) -> Figure:
+    """A panel for each curve, the others behind it in grey: more than three bands in one picture are mud."""
+    columns = 4 if len(curves) > 6 else 3
+    rows = -(-len(curves) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(8.6, 0.6 + 2.1 * rows), sharex=True, sharey=True, layout="constrained", squeeze=False
+    )
+    for k, axes in enumerate(grid.flat):
+        if k >= len(curves):
+            axes.set_visible(False)
+            continue
+        for other in curves:
+            mine = _of(results, other)
+            axes.plot([r.arm.x for r in mine], [100 * r.rate for r in mine], color="#ccc", lw=0.8)
+        _curve(_of(results, curves[k]), axes, 0, "")
+        axes.set_title(curves[k], fontsize=10, fontweight="normal")
+        _horizontal(study, results, axes)
+        axes.grid(axis="y", color="#ddd", lw=0.7)
+    figure.supxlabel(study.x, fontsize=10)
+    figure.supylabel("success [%]", fontsize=10)
+    return figure
+
+
+def _curve(mine: Sequence[Result], axes: Axes, k: int, label: str) -> None:
+    x = np.array([r.arm.x for r in mine], float)
+    low, high = ([100 * getattr(r.interval, end) for r in mine] for end in ("low", "high"))
+    colour, mark = _COLOURS[k % len(_COLOURS)], _MARKS[k % len(_MARKS)]
+    axes.fill_between(x, low, high, color=colour, alpha=0.14, lw=0)
+    axes.plot(x, [100 * r.rate for r in mine], color=colour, marker=mark, ms=5, lw=1.8, label=label)
+    paper = [(r.arm.x, r.arm.paper) for r in mine if r.arm.paper is not None]
+    if paper:
+        axes.plot(*zip(*paper, strict=True), color=colour, ls=":", marker=mark, mfc="white", lw=1, label=f"{label}, paper")
+
+
+def _horizontal(study: Study, results: Sequence[Result], axes: Axes) -> None:
     axes.set_ylim(0, 100)
     if study.logarithmic:
         axes.set_xscale("log")
@@ -76,8 +104,17 @@ def _curves(study: Study, results: Sequence[Result], axes: Axes) -> None:
         axes.xaxis.set_major_locator(FixedLocator([float(x) for x in ticks]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    if any(result.arm.curve for result in results):
-        axes.legend(frameon=False, fontsize=9, ncols=2 if len({r.arm.curve for r in results}) > 3 else 1)
+
+
+def _label(axes: Axes, study: Study) -> None:
+    axes.set_xlabel(study.x)
+    axes.set_ylabel("success [%]")
+    axes.grid(axis="y", color="#ddd", lw=0.7)
+
+
+def _of(results: Sequence[Result], curve: str) -> list[Result]:
+    """The points of a curve, from left to right."""
+    return sorted((result for result in results if result.arm.curve == curve), key=lambda result: result.arm.x or 0)
 
 
 def _bars(results: Sequence[Result], axes: Axes) -> None:
