@@ -72,7 +72,7 @@ def _scatter(results: Sequence[Result]) -> tuple[np.ndarray, np.ndarray]:
 
 def _draw(results: Sequence[Result], axes: Axes) -> None:
     x, y = _scatter(results)
-    axes.scatter(x, 100 * y, s=22, alpha=0.7, color="#0b5cad", edgecolors="none")
+    axes.scatter(x, 100 * y, s=26, alpha=0.6, color="#0b5cad", edgecolors="none")
     order = np.argsort(x)
     for third in np.array_split(order, 3):
         axes.plot([x[third].min(), x[third].max()], [100 * y[third].mean()] * 2, color="#222", lw=2)
