@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from episodes.picture import filmstrip, write_video
-from eval.bench import Bench, Job
-from eval.evaluate import Cell, Crew, Opener, parts_folder
+from eval.bench import Bench, Job, Stand
+from eval.evaluate import Cell, Crew, Opened, Opener, parts_folder
 from eval.film import Film
 from eval.kept import write_jpeg
 from eval.outcome import Outcome
@@ -33,30 +33,64 @@ class Clip:
     strip: Path
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which trials of a result are to be recorded."""
+
+    cell: Cell
+    report: Report
+    wins: int
+    losses: int
+
+    @property
+    def rows(self) -> list[Outcome]:
+        """Those trials."""
+        return [*choose(self.report.rows, True, self.wins), *choose(self.report.rows, False, self.losses)]
+
+
 def record(
     policy: Opener,
     suite: Suite,
     report: Report,
     *,
     each: int,
-    wins: bool = True,
     out: Path,
     rules: Rules | None = None,
     crew: Crew | None = None,
     robot: Callable[..., Any] | None = None,
 ) -> tuple[Clip, ...]:
-    """Runs `each` successes, unless `wins` is False, and as many failures once more and records them; what is recorded already is kept."""
-    cell = Cell(policy, suite, rules or Rules(), robot)
-    folder = parts_folder(out, report) / "films"
-    chosen = [*(choose(report.rows, True, each) if wins else ()), *choose(report.rows, False, each)]
-    todo = {row.key[1:] for row in chosen if not clip_of(folder, row).video.exists()}
-    jobs = [Job(0, suite.objects[trial.object], trial, film=True) for trial in suite.trials if trial.key in todo]
-    with tqdm(total=len(jobs), desc=f"film {suite.name}", unit="trial", disable=not jobs) as bar:
-        for done in (crew or Crew()).share(Bench((cell.stand(cell.open()),)), jobs):
+    """Runs `each` successes and as many failures once more and records them; what is recorded already is kept."""
+    (clips,) = record_all([Wanted(Cell(policy, suite, rules or Rules(), robot), report, each, each)], out=out, crew=crew)
+    return clips
+
+
+def record_all(wanted: Sequence[Wanted], *, out: Path, crew: Crew | None = None) -> list[tuple[Clip, ...]]:
+    """Records trials of several results with one set of workers; the clips of each."""
+    stands: list[Stand] = []
+    opened: dict[tuple[Opener, Any], Opened] = {}
+    jobs, folders = [], []
+    for one in wanted:
+        folder = parts_folder(out, one.report) / "films"
+        todo = {row.key[1:] for row in one.rows if not clip_of(folder, row).video.exists()}
+        trials = [trial for trial in one.cell.suite.trials if trial.key in todo]
+        if trials and (one.cell.policy, one.cell.robot) not in opened:
+            opened[one.cell.policy, one.cell.robot] = one.cell.open()
+        for trial in trials:
+            stand = one.cell.stand(opened[one.cell.policy, one.cell.robot])
+            if stand not in stands:
+                stands.append(stand)
+            jobs.append(Job(stands.index(stand), one.cell.suite.objects[trial.object], trial, film=True))
+            folders.append(folder)
+    with tqdm(total=len(jobs), desc="film", unit="trial", disable=not jobs) as bar:
+        for done in (crew or Crew()).share(Bench(tuple(stands)), jobs):
             if done.value is not None and done.value.film is not None:
-                save(folder, done.value.film)
+                save(folders[done.index], done.value.film)
             bar.update()
-    return tuple(clip for clip in (clip_of(folder, row) for row in chosen) if clip.video.exists())
+    found = []
+    for one in wanted:
+        clips = (clip_of(parts_folder(out, one.report) / "films", row) for row in one.rows)
+        found.append(tuple(clip for clip in clips if clip.video.exists()))
+    return found
 
 
 def choose(rows: Sequence[Outcome], success: bool, count: int) -> list[Outcome]:

@@ -101,7 +101,7 @@ class SweepConfig:
 
 def run(cfg: SweepConfig) -> dict[str, Any]:
     """Runs every arm, or what is left of it, writes tables and report, and returns the summary."""
-    from eval.gallery import record
+    from eval.gallery import Wanted, record_all
     from eval.pages.sweep import Arm, SweepPage, write_sweep
 
     policies = _policies(cfg)
@@ -122,12 +122,11 @@ def run(cfg: SweepConfig) -> dict[str, Any]:
         summary["trials"] += sum(row.success is not None for row in whole.rows)
         keys = ("success_rate", "successes", "trials", "interval", "interval_over_objects", "missing_trials", "unplaced", "table")
         summary["policies"][name] = {key: told[key] for key in keys} | {"arms": told.get("arms", {})}
-    clips = []
+    wanted = []
     for cell, report, (_, axis, strength) in zip(cells, reports, arms, strict=True):
-        if axis == "none" or strength == max(cfg.strengths):
-            clips.append(record(cell.policy, cell.suite, report, each=cfg.videos, wins=False, rules=cfg.rules(), crew=crew, out=out))
-        else:
-            clips.append(())
+        losses = cfg.videos if axis == "none" or strength == max(cfg.strengths) else 0
+        wanted.append(Wanted(cell, report, 0, losses))
+    clips = record_all(wanted, out=out, crew=crew)
     command = "cezanne sweep " + " ".join(f"{key}={_value(value)}" for key, value in asdict(cfg).items() if value not in ("", 0, []))
     page = SweepPage(
         f"{', '.join(policies)} on {', '.join(dict.fromkeys(cell.suite.name for cell in cells))}",

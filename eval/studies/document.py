@@ -27,7 +27,11 @@ def section(study: Study, results: Sequence[Result], answer: Sequence[str], figu
     for result in results:
         successes, trials = result.report.count()
         missing = max(result.report.planned - len(result.report.rows), 0)
-        cells = [result.arm.label, f"{100 * result.rate:.1f} %", f"{round(100 * result.interval.low)} to {round(100 * result.interval.high)}"]
+        cells = [
+            result.arm.label,
+            f"{100 * result.rate:.1f} %",
+            f"{round(100 * result.interval.low)} to {round(100 * result.interval.high)}",
+        ]
         cells.append(f"{successes}/{trials}" + (f" ({missing} missing)" if missing else ""))
         rows.append(cells + ([f"{result.arm.paper:g} %" if result.arm.paper is not None else ""] if paper else []))
     table = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
