@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assets.errors import ToyError
-from assets.toys.toy import Toy
-from assets.toys.toyset import ToySet
 from episodes.dataset import Dataset, Signals
 from episodes.episode import Episode
 from episodes.info import DatasetInfo
 from policies.config import Selection, Without
 from policies.errors import PolicyError
+
+if TYPE_CHECKING:
+    from assets.toys import Toy, ToySet
 
 __all__ = ["Selected", "Selection", "open_selection"]
 
@@ -96,6 +96,9 @@ def _by_toy(dataset: Dataset, folder: Path) -> dict[int, list[int]]:
 
 def _toys(folder: Path, dataset: Dataset, by_toy: Mapping[int, list[int]]) -> ToySet:
     """The toys of a data set, by their numbers."""
+    from assets.errors import ToyError
+    from assets.toys import ToySet  # brings MuJoCo along, which training does without
+
     try:
         toys = ToySet.load(folder / "toys.json")
     except ToyError as error:

@@ -125,8 +125,8 @@ run(tiny_train(Path(sys.argv[1]), Path(sys.argv[2]), steps=120, checkpoint_steps
     while len(losses(killed)) < enough and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    _, said = process.communicate()
+    assert process.returncode == -signal.SIGKILL, f"it ended before it could be killed: {said.decode()[-2000:]}"
     assert len(losses(killed)) < steps
     run(tiny_train(data, killed, resume=True, **settings))
     assert losses(killed) == losses(tmp_path / "whole")
