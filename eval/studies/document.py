@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eval.studies.study import Result, Study
 
-_SHOWN = ("checkpoint", "assets", "config", "commit", "mujoco", "gl", "torch", "machine")
+_SHOWN = ("checkpoint", "assets", "config", "code", "mujoco", "gl", "torch", "machine")
 
 
 def section(study: Study, results: Sequence[Result], answer: Sequence[str], figure: Path, command: str) -> str:

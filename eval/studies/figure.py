@@ -41,7 +41,7 @@ def draw(study: Study, results: Sequence[Result], path: Path) -> Path:
             study.draw(results, axes)
             _label(axes, study)
         elif all(result.arm.x is None for result in results):
-            figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.38 * len(results)), layout="constrained")
+            figure, axes = plt.subplots(figsize=(6.4, 1.1 + 0.38 * len(results)), layout="constrained")
             _bars(results, axes)
         elif len(curves) <= 3:
             figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
@@ -129,7 +129,9 @@ def _bars(results: Sequence[Result], axes: Axes) -> None:
             axes.plot(result.arm.paper, y, marker="D", ms=6, mfc="white", mec=_COLOURS[1], ls="", zorder=3)
     if any(result.arm.paper is not None for result in results):
         axes.plot([], [], marker="D", ms=6, mfc="white", mec=_COLOURS[1], ls="", label="paper, other data and size")
-        axes.legend(frameon=False, fontsize=9, loc="lower right")
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.legend(frameon=False, fontsize=9, loc="outside lower right")
     axes.set_yticks(at, [result.arm.label for result in results])
     axes.set_xlim(0, 108)
     axes.set_xticks(range(0, 101, 20))
