@@ -116,7 +116,7 @@ def run(cfg: EvalConfig) -> dict[str, Any]:
     clips = record(policy, suite, report, each=cfg.videos, rules=cfg.rules(), crew=crew, out=out)
     command = "cezanne eval " + " ".join(f"{name}={value}" for name, value in asdict(cfg).items() if value not in ("", 0))
     facts = {"lift": f"{cfg.lift:g} m", "hold": f"{cfg.hold:g} s", "horizon": f"{cfg.horizon:g} s"}
-    title = f"{policy if checkpoint is None else checkpoint.name} on {suite.name}"
+    title = f"{cfg.reference or Path(cfg.checkpoint).resolve().name} on {suite.name}"
     page = Page(title, (Section(report, clips, parts_folder(out, report)),), commands=(command,), facts=facts)
     summary["report"] = str(write_report(out / "report.html", page))
     return summary
