@@ -107,9 +107,11 @@ def against(results: Sequence[Result], first: str) -> list[str]:
     said = []
     for result, both, p in zip(others, pairs, holm([both.p for both in pairs]), strict=True):
         low, high = (both.interval.low, both.interval.high) if both.interval else (both.difference, both.difference)
-        told = "that is no accident" if p < 0.05 else f"no difference could be told, one of {100 * both.detectable():.0f} would have been"
+        gain = both.detectable()
+        reach = f"one of {100 * gain:.0f} would have been" if gain <= 1 else "so few pairs that differ can tell none"
+        told = "that is no accident" if p < 0.05 else f"no difference could be told, {reach}"
         said.append(
-            f"{result.arm.label} against {first}: {100 * both.difference:+.0f} points ({100 * low:+.0f} to {100 * high:+.0f}; "
+            f"{result.arm.label} against {first}: {round(100 * both.difference):+d} points ({round(100 * low):+d} to {round(100 * high):+d}; "
             f"{both.trials} pairs, p = {p:.2g} after Holm): {told}."
         )
     return said
