@@ -111,7 +111,8 @@ def against(results: Sequence[Result], first: str) -> list[str]:
         reach = f"one of {100 * gain:.0f} would have been" if gain <= 1 else "so few pairs that differ can tell none"
         told = "that is no accident" if p < 0.05 else f"no difference could be told, {reach}"
         said.append(
-            f"{result.arm.label} against {first}: {round(100 * both.difference):+d} points ({round(100 * low):+d} to {round(100 * high):+d}; "
+            f"{result.arm.label} against {first}: {round(100 * both.difference):+d} points "
+            f"({round(100 * low):+d} to {round(100 * high):+d}; "
             f"{both.trials} pairs, p = {p:.2g} after Holm): {told}."
         )
     return said
