@@ -12,7 +12,7 @@ import numpy as np
 
 from eval.errors import EvalError
 from eval.evaluate import Cell, Crew, Opener, evaluate_all
-from eval.fingerprint import digest
+from eval.fingerprint import assets_digest
 from eval.results import Report, joined
 from eval.statistics import common
 from eval.statistics.sequential import Sequential
@@ -81,7 +81,7 @@ def duel(
     if not state.gains:
         why = "; ".join(f"{name}: {error}" for name, error in list(reports[0][0].missing.items())[:3])
         raise EvalError(f"not one trial of suite {suite.name!r} took place with both policies" + (f" ({why})" if why else ""))
-    assets = digest([digest(item) for item in suite.objects])
+    assets = assets_digest(suite.objects)
     whole = [joined(list(side)) for side in zip(*reports, strict=True)]
     one, two = (replace(report, fingerprint={**report.fingerprint, "assets": assets}) for report in whole)
     return Duel(one, two, state, tuple(pairs), len(suite.trials))

@@ -13,6 +13,10 @@ What spawned processes inherit, actors are given: this source and the import pat
 directory, and the back end that renders here, since pictures of two back ends differ. What they print is in Ray's logs; Ray itself
 tells of lost workers on stdout.
 Files that are written or read by workers must be on a file system that all machines share.
+
+What is unpickled here never comes from a file: it is what the driver of this run sent, over Ray's own transport, which pickles all it
+carries. It travels as bytes so that an actor imports `sim` before anything of it, and gets arrays that it may write to, as a spawned
+process does. Who can reach a cluster can run code on it, with or without Cezanne: hence the token.
 """
 
 from __future__ import annotations
