@@ -21,7 +21,7 @@ from typing import Any
 
 from conf import UsageError, nearest
 
-ROOMS = ("assets", "cezanne", "conf", "episodes", "eval", "hardware", "policies", "sim")
+ROOMS = ("assets", "augment", "cezanne", "conf", "episodes", "eval", "hardware", "policies", "sim")
 """Exceptions defined in these top-level modules are the user's to mend."""
 
 

@@ -1,0 +1,1 @@
+"""Whether a data mixture teaches the task or the camera."""
