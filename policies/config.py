@@ -27,6 +27,10 @@ class Pooling(Enum):
     """A learned token that attends to all patches; sees no mask."""
     attention = "attention"
     """A learned query over the output of all patches; sees no mask."""
+    keypoints = "keypoints"
+    """No transformer: convolutions over the whole picture, then where each channel is brightest (spatial softmax); sees no mask."""
+    keypoints_channel = "keypoints_channel"
+    """The same, with the mask as a fourth channel."""
 
 
 class Masking(Enum):

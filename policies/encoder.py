@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from policies.attention import make_layout
 from policies.config import EncoderConfig, Masking
+from policies.errors import PolicyError
 from policies.form import FORMS
-from policies.jitter import Jitter
+from policies.jitter import Jitter, normalised
 from policies.patches import Patches, cut, grid, thin
 from policies.pooling import PoolingModule
 from policies.silhouette import Silhouette
@@ -32,6 +33,8 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig, cameras: int, size: tuple[int, int]) -> None:
         super().__init__()
         self.config, self.form = config, FORMS[config.pooling]
+        if self.form.pool is None:
+            raise PolicyError(f"pooling={config.pooling.value} has no tokens; open_encoder makes its encoder")
         rows, columns = grid(size, config.patch, self.form.keep)
         self.blank = self.form.keep.sparse and config.masking is Masking.pixel
         self.embedding = nn.Linear((4 if self.blank or self.form.channel else 3) * config.patch**2, config.dim)
@@ -75,12 +78,7 @@ class Encoder(nn.Module):
     def embed(self, patches: Patches, jitter: Jitter | None = None) -> Tensor:
         """Patches to tokens (N, D)."""
         picture = patches.picture
-        if jitter is None:
-            x = patches.pixels.float().mul_(4 / 255).sub_(2.0)  # (N, 3, pp)
-        else:
-            scale, shift = jitter.gain * (4 / 255), 4 * jitter.bias - 2 * jitter.gain  # (S, 3)
-            planes = 3 * torch.arange(len(picture), device=picture.device)[:, None] + jitter.order[picture]  # (N, 3)
-            x = patches.pixels.flatten(0, 1)[planes].float().mul_(scale[picture][..., None]).add_(shift[picture][..., None])
+        x = normalised(patches, jitter)  # (N, 3, pp)
         if self.blank or self.form.channel:
             inside = patches.mask[:, None].float()  # (N, 1, pp)
             x = torch.cat([x.mul_(inside) if self.blank else x, inside], 1)

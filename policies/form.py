@@ -19,8 +19,8 @@ class Form:
 
     keep: Keep
     """Patches that are computed, and that training caches."""
-    pool: type[DetPool | MaskedPool | MeanPool | ClsPool | AttentionPool]
-    """Turns their tokens into the vector."""
+    pool: type[DetPool | MaskedPool | MeanPool | ClsPool | AttentionPool] | None
+    """Turns their tokens into the vector; None: no transformer makes tokens, convolutions see the picture whole."""
     outlined: bool = False
     """Whether what the mask says by itself may join the vector."""
     shaped: bool = False
@@ -38,4 +38,6 @@ FORMS = {
     Pooling.mean: Form(Keep.ALL, MeanPool),
     Pooling.cls: Form(Keep.ALL, ClsPool),
     Pooling.attention: Form(Keep.ALL, AttentionPool),
+    Pooling.keypoints: Form(Keep.ALL, None),
+    Pooling.keypoints_channel: Form(Keep.ALL, None, shaped=True, channel=True),
 }

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from policies.patches import Patches
+
 
 @dataclass(frozen=True)
 class Jitter:
@@ -43,3 +45,13 @@ def draw_jitter(rng: np.random.Generator, samples: int, pictures: int, plain: bo
     kind = rng.random((samples, 1))
     order = np.where(kind < _SHUFFLED, shuffled, np.where(kind < _SHUFFLED + _GREY, shuffled[:, :1], np.arange(3)))
     return Jitter(*(torch.from_numpy(np.repeat(x, pictures, 0)) for x in (gain.astype(np.float32), bias.astype(np.float32), order)))
+
+
+def normalised(patches: Patches, jitter: Jitter | None) -> Tensor:
+    """Pixels of patches in [-2, 2], their colours changed where a jitter is given: (N, 3, p * p) f32."""
+    if jitter is None:
+        return patches.pixels.float().mul_(4 / 255).sub_(2.0)
+    picture = patches.picture
+    scale, shift = jitter.gain * (4 / 255), 4 * jitter.bias - 2 * jitter.gain  # (S, 3)
+    planes = 3 * torch.arange(len(picture), device=picture.device)[:, None] + jitter.order[picture]  # (N, 3)
+    return patches.pixels.flatten(0, 1)[planes].float().mul_(scale[picture][..., None]).add_(shift[picture][..., None])

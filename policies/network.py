@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from policies.config import Actions, PolicyConfig
-from policies.encoder import Encoder
 from policies.jitter import Jitter
+from policies.keypoints import open_encoder
 from policies.patches import Patches
 from policies.stats import Stats
 from policies.vit import scattered
@@ -81,7 +81,7 @@ class PolicyNetwork(nn.Module):
         super().__init__()
         self.config, self.joints, self.width = config, joints, joints + gripper
         width, dim = config.width, config.encoder.dim
-        self.encoder = Encoder(config.encoder, cameras, size)
+        self.encoder = open_encoder(config.encoder, cameras, size)
         self.token = nn.Sequential(nn.Linear(cameras * dim + self.width, width), nn.GELU(), nn.Linear(width, width))
         self.moment = scattered(config.history, width, std=0.02)
         layer = lambda: nn.TransformerEncoderLayer(width, 8, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)  # noqa: E731

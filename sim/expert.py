@@ -101,12 +101,27 @@ class Expert:
                 return grasp, path
         return None
 
-    def demonstrate(self, rng: np.random.Generator, provenance: dict | None = None) -> Episode | None:
-        """One demonstration on the object, placed at random; None where no grasp holds or the disturbance spoilt it."""
+    def demonstrate(
+        self,
+        rng: np.random.Generator,
+        provenance: dict | None = None,
+        *,
+        at: tuple[float, float] | None = None,
+        upright: bool | None = None,
+    ) -> Episode | None:
+        """One demonstration on the object; None where no grasp holds or the disturbance spoilt it.
+
+        Args:
+            rng: of everything that is drawn.
+            provenance: of the episode, beside what the expert says.
+            at: where the object is put, from the middle of the workspace [m]; None: anywhere in the area.
+            upright: see SimRobot.place.
+        """
         robot, config = self._robot, self.config
         start = self._home + np.clip(rng.normal(size=len(self._home)), -2, 2) * config.start_noise
         try:
-            robot.place(rng.uniform(-config.area, config.area, 2), rng, start=start)
+            xy = rng.uniform(-config.area, config.area, 2) if at is None else np.array(at)
+            robot.place(xy, rng, upright=upright, start=start)
         except PlacementError:
             return None
         rest = robot.object_pose[0][2]
