@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -24,6 +24,14 @@ class Camera:
     body: str = "world"
 
     @property
+    def quat(self) -> np.ndarray:
+        """The camera's orientation in the frame of `body`, (4,), MuJoCo's axes: x right, y up, z backwards."""
+        x, y = self.axes[:3], self.axes[3:]
+        quat = np.empty(4)
+        mujoco.mju_mat2Quat(quat, np.stack([x, y, np.cross(x, y)], axis=1).ravel())
+        return quat
+
+    @property
     def axes(self) -> np.ndarray:
         """The camera's x (right) and y (up) axes in the frame of `body`, (6,), as MuJoCo's xyaxes."""
         back = np.subtract(self.pos, self.at)
@@ -34,10 +42,7 @@ class Camera:
 
     def add_to(self, spec: mujoco.MjSpec) -> None:
         """Puts the camera on its body of `spec`."""
-        x, y = self.axes[:3], self.axes[3:]
-        quat = np.empty(4)
-        mujoco.mju_mat2Quat(quat, np.stack([x, y, np.cross(x, y)], axis=1).ravel())
-        spec.body(self.body).add_camera(name=self.name, pos=self.pos, quat=quat, fovy=self.fovy)
+        spec.body(self.body).add_camera(name=self.name, pos=self.pos, quat=self.quat, fovy=self.fovy)
 
     def intrinsics(self, size: int) -> np.ndarray:
         """Pinhole matrix of a square picture of `size` pixels, (3, 3) [px]."""
@@ -51,6 +56,19 @@ class Camera:
         pose[:3, :3] = np.stack([x, -y, -np.cross(x, y)], axis=1)
         pose[:3, 3] = self.pos
         return pose
+
+
+def rotated(camera: Camera, degrees: float) -> Camera:
+    """The camera turned rigidly about the vertical through the origin of its body: for the world, the robot's base.
+
+    What "Shortcut Learning in Generalist Robot Policies" does to LIBERO's camera (its code); positive is to the robot's left.
+    """
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+
+    def turned(v: tuple[float, float, float]) -> tuple[float, float, float]:
+        return float(cosine * v[0] - sine * v[1]), float(sine * v[0] + cosine * v[1]), v[2]
+
+    return replace(camera, pos=turned(camera.pos), at=turned(camera.at), up=turned(camera.up)) if degrees else camera
 
 
 SIDE = Camera("side", (1.02, 0.36, 0.50), (0.50, 0.0, 0.045), (0, 0, 1), 29.0)

@@ -10,7 +10,7 @@ import numpy as np
 from episodes import Episode
 from hardware.api import Action
 from sim.camera import Camera
-from sim.scene import SceneConfig
+from sim.errors import SceneError
 from sim.simrobot import SimRobot
 
 
@@ -28,19 +28,37 @@ def replay(robot: SimRobot, episode: Episode) -> np.ndarray:
     return np.stack(states)
 
 
+class Redrawer:
+    """Draws episodes of one object again, from cameras of the names and bodies that its robot's scene has: compiled once, cameras moved."""
+
+    def __init__(self, robot: SimRobot) -> None:
+        """robot: connected, with the episodes' object; its cameras are left where the last episode was seen from."""
+        self._robot = robot
+
+    def __call__(self, episode: Episode, cameras: Sequence[Camera]) -> Episode:
+        """The same episode seen by other cameras: pictures and masks are new, all else is as it was.
+
+        Raises SceneError for a camera that is not there.
+        """
+        robot = self._robot
+        there = {camera.name: camera.body for camera in robot.config.cameras}
+        for camera in cameras:
+            if there.get(camera.name) != camera.body:
+                raise SceneError(f"camera {camera.name!r} on {camera.body!r}; this scene has {there}")
+            k = robot.model.camera(camera.name).id
+            robot.model.cam_pos[k], robot.model.cam_quat[k], robot.model.cam_fovy[k] = camera.pos, camera.quat, camera.fovy
+        seen = [robot.sensed(state) for state in episode.state[:-1]]
+        return replace(
+            episode,
+            images={camera.name: np.stack([o.images[camera.name] for o in seen]) for camera in cameras},
+            masks={camera.name: np.stack([o.masks[camera.name] for o in seen]) for camera in cameras},
+        )
+
+
 def rerender(episode: Episode, robot: SimRobot, cameras: Sequence[Camera]) -> Episode:
-    """The same episode seen by other cameras: pictures and masks are new, all else is as it was.
+    """One episode seen by other cameras, of any names: a `Redrawer` for once.
 
     robot: connected, with the episode's object; only its scene's configuration is used.
     """
-    config: SceneConfig = replace(robot.config, cameras=tuple(cameras))
-    with SimRobot(config) as again:
-        seen = []
-        for state in episode.state[:-1]:
-            again.set_state(state)
-            seen.append(again.observe())
-    return replace(
-        episode,
-        images={camera.name: np.stack([o.images[camera.name] for o in seen]) for camera in cameras},
-        masks={camera.name: np.stack([o.masks[camera.name] for o in seen]) for camera in cameras},
-    )
+    with SimRobot(replace(robot.config, cameras=tuple(cameras))) as again:
+        return Redrawer(again)(episode, cameras)
