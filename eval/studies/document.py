@@ -57,11 +57,14 @@ def section(study: Study, results: Sequence[Result], answer: Sequence[str], figu
     return "\n".join(lines)
 
 
-def place(document: Path, name: str, text: str, figure: Path) -> None:
-    """Writes the section of a study into a document, in the place of its earlier version or at the end, and its figure beside it."""
+def place(document: Path, name: str, text: str, figure: Path, *, title: str = "Results") -> None:
+    """Writes the section of a study into a document, in the place of its earlier version or at the end, and its figure beside it.
+
+    title: of a document that is not there yet.
+    """
     begin, end = f"<!-- study: {name} -->", f"<!-- end of {name} -->"
     block = f"{begin}\n{text}{end}\n"
-    old = document.read_text() if document.exists() else "# Results\n"
+    old = document.read_text() if document.exists() else f"# {title}\n"
     pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end) + r"\n?", re.DOTALL)
     new = pattern.sub(lambda _: block, old) if pattern.search(old) else f"{old.rstrip()}\n\n{block}"
     images = document.parent / "images"

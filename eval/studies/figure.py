@@ -16,9 +16,9 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from eval.studies.study import Result, Study
 
-_COLOURS = ("#0b5cad", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#0e7490", "#be185d")  # told apart by most who are colour-blind too
-_MARKS = "osD^vPX"
-_STYLE: dict[Any, Any] = {
+COLOURS = ("#0b5cad", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#0e7490", "#be185d")  # told apart by most who are colour-blind too
+MARKS = "osD^vPX"
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.spines.top": False,
@@ -35,7 +35,7 @@ def draw(study: Study, results: Sequence[Result], path: Path) -> Path:
     """Writes an SVG, the same for the same results, and a PNG beside it; returns the SVG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     curves = list(dict.fromkeys(result.arm.curve for result in results))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         if study.draw is not None:
             figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
             study.draw(results, axes)
@@ -88,7 +88,7 @@ def _panels(study: Study, results: Sequence[Result], curves: Sequence[str]) -> F
 def _curve(mine: Sequence[Result], axes: Axes, k: int, label: str) -> None:
     x = np.array([r.arm.x for r in mine], float)
     low, high = ([100 * getattr(r.interval, end) for r in mine] for end in ("low", "high"))
-    colour, mark = _COLOURS[k % len(_COLOURS)], _MARKS[k % len(_MARKS)]
+    colour, mark = COLOURS[k % len(COLOURS)], MARKS[k % len(MARKS)]
     axes.fill_between(x, low, high, color=colour, alpha=0.14, lw=0)
     axes.plot(x, [100 * r.rate for r in mine], color=colour, marker=mark, ms=5, lw=1.8, label=label)
     paper = [(r.arm.x, r.arm.paper) for r in mine if r.arm.paper is not None]
@@ -120,15 +120,15 @@ def _of(results: Sequence[Result], curve: str) -> list[Result]:
 def _bars(results: Sequence[Result], axes: Axes) -> None:
     at = np.arange(len(results))[::-1]
     rates = [100 * r.rate for r in results]
-    axes.barh(at, rates, height=0.62, color=_COLOURS[0], alpha=0.85)
+    axes.barh(at, rates, height=0.62, color=COLOURS[0], alpha=0.85)
     for y, result in zip(at, results, strict=True):
         low, high = 100 * result.interval.low, 100 * result.interval.high
         axes.plot([low, high], [y, y], color="#111", lw=1.4, solid_capstyle="butt")
         axes.text(max(high, 100 * result.rate) + 1.5, y, f"{100 * result.rate:.0f}", va="center")
         if result.arm.paper is not None:
-            axes.plot(result.arm.paper, y, marker="D", ms=6, mfc="white", mec=_COLOURS[1], ls="", zorder=3)
+            axes.plot(result.arm.paper, y, marker="D", ms=6, mfc="white", mec=COLOURS[1], ls="", zorder=3)
     if any(result.arm.paper is not None for result in results):
-        axes.plot([], [], marker="D", ms=6, mfc="white", mec=_COLOURS[1], ls="", label="paper, other data and size")
+        axes.plot([], [], marker="D", ms=6, mfc="white", mec=COLOURS[1], ls="", label="paper, other data and size")
         figure = axes.get_figure(root=True)
         assert figure is not None
         figure.legend(frameon=False, fontsize=9, loc="outside lower right")

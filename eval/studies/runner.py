@@ -14,6 +14,7 @@ from eval.errors import EvalError
 from eval.evaluate import Cell, Crew, Opener, evaluate_all, open_checkpoint
 from eval.fingerprint import digest
 from eval.results import write_json
+from eval.shortcuts import run as shortcuts
 from eval.sources import known_suites, open_suite
 from eval.stage import stage
 from eval.studies import STUDIES
@@ -32,6 +33,8 @@ class StudyConfig:
 
     name: str = ""
     """Which study; `cezanne study list` names them all."""
+    part: str = ""
+    """Of the study of shortcuts: which figures, comma-separated; empty: all."""
     data: str = "runs/demo/data"
     """Demonstrations to train on, as `cezanne collect` or `cezanne demo` makes them."""
     checkpoint: str = "runs/demo/policy"
@@ -43,7 +46,7 @@ class StudyConfig:
     trials: int = 0
     """Start poses for each object; 0: as the profile says."""
     limit: int = 0
-    """At most this many objects; 0: all."""
+    """At most this many objects; 0: all. Of the study of shortcuts: seeds."""
     steps: int = 0
     """Steps of every training; 0: as the study says."""
     seed: int = 0
@@ -60,8 +63,13 @@ class StudyConfig:
     """A Markdown file whose section of this study is written anew, its figure beside it, as docs/results.md."""
 
     def __post_init__(self) -> None:
-        if self.name not in ("", "list") and self.name not in STUDIES:
-            raise EvalError(f"unknown study {self.name!r}" + nearest(self.name, list(STUDIES)) + f"; known: {', '.join(STUDIES)}")
+        known = [*STUDIES, shortcuts.NAME]
+        if self.name not in ("", "list", *known):
+            raise EvalError(f"unknown study {self.name!r}" + nearest(self.name, known) + f"; known: {', '.join(known)}")
+        if self.name == shortcuts.NAME:
+            self._check_shortcuts()
+        elif self.part:
+            raise EvalError(f"part={self.part} belongs to the study of {shortcuts.NAME}")
         if self.profile not in PROFILES:
             raise EvalError(f"profile={self.profile}; known: {', '.join(PROFILES)}")
         if not 0 <= self.trials <= CELLS:
@@ -72,6 +80,12 @@ class StudyConfig:
         if self.suite:
             known_suites([self.suite])
         check_executor(self.executor, self.address)
+
+    def _check_shortcuts(self) -> None:
+        """It brings its own data, policies and trials."""
+        for key in ("data", "checkpoint", "suite", "seed"):
+            if getattr(self, key) != getattr(StudyConfig, key):
+                raise EvalError(f"{key}={getattr(self, key)} says nothing to the study of {shortcuts.NAME}, which makes its own")
 
     def sized(self) -> Profile:
         """The profile, with what was said otherwise."""
@@ -84,7 +98,21 @@ def run(cfg: StudyConfig) -> dict[str, Any]:
     if cfg.name in ("", "list"):
         for study in STUDIES.values():
             print(f"{study.name:15} {study.question}", file=sys.stderr)
-        return {"studies": list(STUDIES)}
+        print(f"{shortcuts.NAME:15} {shortcuts.QUESTION}", file=sys.stderr)
+        return {"studies": [*STUDIES, shortcuts.NAME]}
+    if cfg.name == shortcuts.NAME:
+        return shortcuts.run(
+            profile=cfg.profile,
+            part=cfg.part,
+            steps=cfg.steps,
+            trials=cfg.trials,
+            limit=cfg.limit,
+            workers=cfg.workers,
+            executor=cfg.executor,
+            address=cfg.address,
+            out=Path(cfg.out),
+            document=cfg.document,
+        )
     study, profile, out = STUDIES[cfg.name], cfg.sized(), Path(cfg.out)
     arms = study.arms(profile)
     policies = [_policy(cfg, profile, arm, out) for arm in arms]
