@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,7 @@ def _trend(mine: Sequence[Point]) -> str:
         return ""
     against = [
         (a, b)
-        for a, b in zip(mine, mine[1:], strict=False)
+        for a, b in pairwise(mine)
         if ((b.degree.low > a.degree.high) if falls else (b.degree.high < a.degree.low))
     ]
     way = "falls" if falls else "rises"
