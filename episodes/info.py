@@ -74,6 +74,21 @@ class DatasetInfo:
         for name in self.cameras:
             check_name("camera", name)
 
+    def camera(self, name: str, provenance: Mapping[str, Any]) -> CameraInfo:
+        """Where a camera stood in one episode: as its provenance says under `cameras`, else as the data set does. Raises StoreError."""
+        own = provenance.get("cameras", {})
+        if not isinstance(own, Mapping) or name not in own:
+            return self.cameras[name]
+        try:
+            camera = CameraInfo(**own[name])
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"provenance of the episode: camera {name!r} is malformed ({error})") from error
+        ours = self.cameras[name]
+        if (camera.height, camera.width) != (ours.height, ours.width):
+            sizes = f"{camera.height} x {camera.width} px in one episode, {ours.height} x {ours.width} in the others"
+            raise StoreError(f"camera {name!r} draws {sizes}")
+        return camera
+
     def differences(self, other: DatasetInfo) -> list[str]:
         """What the contracts disagree about; the fingerprints may differ."""
         ours, theirs = self.to_json(), other.to_json()

@@ -36,8 +36,10 @@ class Renderer:
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._gl = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        self._gl.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR  # as it is kept: distances far away stay exact
         self._drawn = np.flatnonzero(np.isin(model.geom_group, (0, VISUAL)))
         self._object = model.geom_bodyid[self._drawn] == mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "object")
+        self._near, self._far = (model.stat.extent * plane for plane in (model.vis.map.znear, model.vis.map.zfar))  # [m]
         plane = model.geom_type[self._drawn] == mujoco.mjtGeom.mjGEOM_PLANE
         self._radius = np.where(plane, np.inf, model.geom_rbound[self._drawn])
 
@@ -55,17 +57,19 @@ class Renderer:
 
     def mask(self, size: int) -> np.ndarray:
         """Pixels where the camera sees the object, (size, size) bool: what stands in front of it hides it."""
-        if not (self._object & self._view).any():
-            return np.zeros((size, size), bool)
-        shown = self._view & self._may_hide()
-        self._choose(shown)
-        flags = self._scene.flags
-        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
-        colours = self._draw(size)
-        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
-        of_object = np.zeros(65536, dtype=bool)
-        of_object[1 + np.flatnonzero(self._object[shown])] = True  # 0 is the background, then what is drawn, in the order of the model
-        return of_object[colours[..., 0].astype(np.uint16) | colours[..., 1].astype(np.uint16) << 8]
+        return self._mask(self._object, size)
+
+    def mask_of(self, bodies: np.ndarray, size: int) -> np.ndarray:
+        """Pixels where the camera sees any of the chosen bodies, (nbody,) bool, as (size, size) bool."""
+        return self._mask(bodies[self._model.geom_bodyid[self._drawn]], size)
+
+    def depth(self, size: int) -> np.ndarray:
+        """How far away what is seen is, along the camera's axis, (size, size) float32 [m]; where nothing is, the far plane."""
+        self._choose(self._view)
+        buffer = np.empty((size, size), np.float32)
+        self._draw(size, buffer)
+        z = buffer[::-1].astype(np.float64)  # reversed: 1 at the near plane, 0 at the far one
+        return (self._near * self._far / (self._near + z * (self._far - self._near))).astype(np.float32)
 
     def close(self) -> None:
         """Gives the model's textures and meshes back; idempotent."""
@@ -84,16 +88,30 @@ class Renderer:
         outside = np.abs(seen[:, :2]).max(axis=1) * np.cos(half) + seen[:, 2] * np.sin(half)  # of the nearest side
         return (outside < radius) & (seen[:, 2] < radius)
 
-    def _may_hide(self) -> np.ndarray:
-        """Which of the drawn geoms are the object's, or overlap it as the camera sees their bounding spheres, (n,) bool."""
+    def _mask(self, meant: np.ndarray, size: int) -> np.ndarray:
+        """Pixels of some of the drawn geoms, (n,) bool."""
+        if not (meant & self._view).any():
+            return np.zeros((size, size), bool)
+        shown = self._view & self._may_hide(meant)
+        self._choose(shown)
+        flags = self._scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
+        colours = self._draw(size)
+        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
+        of_them = np.zeros(65536, dtype=bool)
+        of_them[1 + np.flatnonzero(meant[shown])] = True  # 0 is the background, then what is drawn, in the order of the model
+        return of_them[colours[..., 0].astype(np.uint16) | colours[..., 1].astype(np.uint16) << 8]
+
+    def _may_hide(self, meant: np.ndarray) -> np.ndarray:
+        """Which of the drawn geoms are meant, or overlap those as the camera sees their bounding spheres, (n,) bool."""
         seen, radius = self._seen, self._radius
-        centre = seen[self._object].mean(axis=0)
-        size = (np.linalg.norm(seen[self._object] - centre, axis=1) + radius[self._object]).max()
+        centre = seen[meant].mean(axis=0)
+        size = (np.linalg.norm(seen[meant] - centre, axis=1) + radius[meant]).max()
         away, far = np.maximum(np.linalg.norm(seen, axis=1), 1e-9), max(float(np.linalg.norm(centre)), 1e-9)
         apart = np.arccos(np.clip(seen @ centre / (away * far), -1, 1))
         wide = np.arcsin(np.minimum(radius / away, 1)) + np.arcsin(min(size / far, 1))
         around = (away <= radius) | (far <= size)  # the camera is inside a sphere: angles say nothing
-        return self._object | around | (apart <= wide)
+        return meant | around | (apart <= wide)
 
     def _choose(self, shown: np.ndarray) -> None:
         """Makes the scene of some of the drawn geoms, (n,) bool."""
@@ -103,14 +121,14 @@ class Renderer:
         mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
         groups[self._drawn] = kept
 
-    def _draw(self, size: int) -> np.ndarray:
+    def _draw(self, size: int, depth: np.ndarray | None = None) -> np.ndarray:
         if size > min(self._gl.offWidth, self._gl.offHeight):
             raise SceneError(f"a picture of {size} px; this scene draws at most {min(self._gl.offWidth, self._gl.offHeight)} px a side")
         self._context.make_current()
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gl)
         rect, colours = mujoco.MjrRect(0, 0, size, size), np.empty((size, size, 3), np.uint8)
         mujoco.mjr_render(rect, self._scene, self._gl)
-        mujoco.mjr_readPixels(colours, None, rect, self._gl)
+        mujoco.mjr_readPixels(colours, depth, rect, self._gl)
         return colours[::-1]  # GL's first row is the bottom
 
 

@@ -207,6 +207,14 @@ class SimRobot:
         """Where one camera sees the object, (size, size) bool, at any size."""
         return self._look(camera).mask(size or self.config.size)
 
+    def robot_mask(self, camera: str, size: int | None = None) -> np.ndarray:
+        """Where one camera sees the arm and its jaw, (size, size) bool, at any size."""
+        return self._look(camera).mask_of(self._robot, size or self.config.size)
+
+    def depth(self, camera: str, size: int | None = None) -> np.ndarray:
+        """How far away what one camera sees is, along its axis, (size, size) float32 [m], at any size."""
+        return self._look(camera).depth(size or self.config.size)
+
     def _sense(self, data: mujoco.MjData | None = None) -> Observation:
         images, masks = {}, {}
         for camera in self.config.cameras:
