@@ -19,7 +19,7 @@ class Everything(Renderer):
     def _in_view(self, half: float) -> np.ndarray:
         return np.ones(len(self._drawn), bool)
 
-    def _may_hide(self) -> np.ndarray:
+    def _may_hide(self, meant: np.ndarray) -> np.ndarray:
         return np.ones(len(self._drawn), bool)
 
 
