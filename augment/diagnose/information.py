@@ -1,0 +1,171 @@
+"""How much one factor of the data says about another: entropies and normalised mutual information, exact from counts.
+
+"Shortcut Learning in Generalist Robot Policies" (Xing et al., CoRL 2025), section 3.2: a factor that the task depends on (u) and one that
+it does not (v) must be independent over the whole mixture, else a policy can read the one off the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from augment.errors import AugmentError
+
+SUPPORT = 1e-12
+"""Probabilities below this are none."""
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """Two factors over the same episodes."""
+
+    u: str
+    v: str
+    where: str
+    """`mixture`, or a sub-dataset's name."""
+    joint: np.ndarray
+    """Episodes by value, (U, V)."""
+    u_labels: tuple[str, ...]
+    v_labels: tuple[str, ...]
+    nmi: float
+    """Normalised mutual information, 0 to 1."""
+    null: float
+    """Mean of it when v is dealt out anew: what so few episodes share by chance."""
+    p: float
+    """Of a permutation test that they are independent."""
+
+    @property
+    def adjusted(self) -> float:
+        """0 where they share what chance would, 1 where each determines the other; below 0 is less than chance."""
+        return (self.nmi - self.null) / (1 - self.null) if self.null < 1 else 0.0
+
+
+def entropy(p: np.ndarray) -> float:
+    """Shannon entropy of counts or probabilities of any shape [bit]. Raises AugmentError for what is no distribution."""
+    p = _distribution(p)
+    seen = p[p > SUPPORT]
+    return float(-(seen * np.log2(seen)).sum())
+
+
+def mutual_information(joint: np.ndarray) -> float:
+    """Of a table of counts or probabilities, (U, V) [bit]."""
+    joint = _distribution(joint)
+    return max(entropy(joint.sum(1)) + entropy(joint.sum(0)) - entropy(joint), 0.0)
+
+
+def normalized_mutual_information(joint: np.ndarray) -> float:
+    """2 I(u, v) / (H(u) + H(v)) of a table of counts or probabilities, (U, V): 0 independent, 1 each determines the other.
+
+    Where neither factor varies there is nothing that could be shared: 0.
+
+    Raises:
+        AugmentError: a table that is not two-dimensional, holds what is negative or not finite, or sums to zero.
+    """
+    joint = _distribution(joint)
+    if joint.ndim != 2:
+        raise AugmentError(f"a joint table has two dimensions, got {joint.ndim}")
+    total = entropy(joint.sum(1)) + entropy(joint.sum(0))
+    return float(np.clip(2 * mutual_information(joint) / total, 0, 1)) if total > SUPPORT else 0.0
+
+
+def disjoint_value(diversity: float) -> float:
+    """Normalised mutual information of two sub-datasets, mixed equally, that share no value of either factor: 4 / (C + 4).
+
+    Proposition 3.1. diversity: C, the sum of the entropies of both factors inside both sub-datasets [bit].
+    """
+    return 4 / (diversity + 4)
+
+
+def overlap_bound(u: np.ndarray, v: np.ndarray) -> float | None:
+    """The bound of Proposition 3.2, 1 - C_div / (C_div + 4 - C_int), for two sub-datasets mixed equally; None where it does not hold.
+
+    As published it is false: for u = v = ((.99, .01), (.01, .99)) it says 0, the true value is 0.86. Its proof needs both sub-datasets to
+    have the same probabilities wherever their supports meet, which is checked here.
+
+    Args:
+        u: probabilities of the relevant factor in both sub-datasets, (2, U).
+        v: those of the irrelevant one, (2, V).
+    """
+    shared = 0.0
+    for p in (np.asarray(u, float), np.asarray(v, float)):
+        meet = (p > SUPPORT).all(0)
+        if not np.allclose(p[0, meet], p[1, meet], atol=1e-9):
+            return None
+        shared += float(p[:, meet].sum())
+    diversity = sum(entropy(row) for p in (u, v) for row in np.asarray(p, float))
+    room = diversity + 4 - shared
+    return float(1 - diversity / room) if room > SUPPORT else 0.0
+
+
+def joint_counts(u: Sequence[Hashable], v: Sequence[Hashable]) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Episodes by the values of two factors, (U, V) i64, and the values in order. Raises AugmentError for factors of other lengths."""
+    if len(u) != len(v) or not len(u):
+        raise AugmentError(f"factors of {len(u)} and {len(v)} episodes; a joint table needs the same ones, at least one")
+    rows, columns = (sorted(set(values), key=_order) for values in (u, v))
+    table = np.zeros((len(rows), len(columns)), np.int64)
+    at_row, at_column = ({value: k for k, value in enumerate(values)} for values in (rows, columns))
+    np.add.at(table, ([at_row[value] for value in u], [at_column[value] for value in v]), 1)
+    return table, tuple(map(str, rows)), tuple(map(str, columns))
+
+
+def depend(
+    u: tuple[str, Sequence[Hashable]],
+    v: tuple[str, Sequence[Hashable]],
+    rng: np.random.Generator,
+    *,
+    where: str = "mixture",
+    permutations: int = 999,
+) -> Dependence:
+    """Two named factors of the same episodes, with a permutation test: v is dealt out anew among the episodes."""
+    joint, u_labels, v_labels = joint_counts(u[1], v[1])
+    rows, columns = np.repeat(np.arange(joint.size), joint.ravel()) // joint.shape[1], np.repeat(np.arange(joint.size), joint.ravel())
+    columns = columns % joint.shape[1]
+    value = normalized_mutual_information(joint)
+    total = entropy(joint.sum(1)) + entropy(joint.sum(0))
+    if total <= SUPPORT or min(joint.shape) < 2:  # a factor that does not vary shares nothing, however it is dealt
+        return Dependence(u[0], v[0], where, joint, u_labels, v_labels, value, 0.0, 1.0)
+    dealt = rng.permuted(np.broadcast_to(columns, (permutations, len(columns))), axis=1)  # (P, n)
+    cells = (np.arange(permutations)[:, None] * joint.size + rows * joint.shape[1] + dealt).ravel()
+    tables = np.bincount(cells, minlength=permutations * joint.size).reshape(permutations, -1) / len(columns)
+    inside = -(tables * np.log2(np.where(tables > 0, tables, 1))).sum(1)
+    null = np.clip(2 * (total - inside) / total, 0, 1)
+    p = (1 + np.count_nonzero(null >= value - 1e-12)) / (1 + permutations)
+    return Dependence(u[0], v[0], where, joint, u_labels, v_labels, value, float(null.mean()), float(p))
+
+
+def bins(values: Sequence[float], most: int = 6) -> tuple[str, ...]:
+    """A label for each value of a continuous factor: its own where there are at most `most` values, else an interval of equal counts.
+
+    Values that agree to a thousandth of their range are one. The number of intervals is the cube root of the number of episodes, twice
+    that at most `most` (Rice's rule): so few that chance does not look like dependence.
+    """
+    x = np.asarray(values, float)
+    if not np.isfinite(x).all():
+        raise AugmentError("a factor holds what is not finite; leave those episodes out")
+    spread = float(np.ptp(x))
+    rounded = np.round((x - x.min()) / spread, 3) if spread > 0 else np.zeros_like(x)
+    distinct = np.unique(rounded)
+    if len(distinct) <= most:
+        centre = {value: float(x[rounded == value].mean()) for value in distinct}
+        return tuple(f"{centre[value]:.4g}" for value in rounded)
+    count = int(np.clip(np.ceil(2 * len(x) ** (1 / 3)), 2, most))
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, count + 1)))
+    place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
+    return tuple(f"{edges[k]:.4g} to {edges[k + 1]:.4g}" for k in place)
+
+
+def _distribution(p: np.ndarray) -> np.ndarray:
+    p = np.asarray(p, float)
+    if not np.isfinite(p).all() or (p < 0).any() or p.sum() <= 0:
+        raise AugmentError("a table of counts or probabilities must be finite, not negative and not all zero")
+    return p / p.sum()
+
+
+def _order(value: Hashable) -> tuple[float, str]:
+    """Numbers, and intervals by their lower end, before and among words."""
+    try:
+        return float(str(value).split(" to ")[0]), str(value)
+    except ValueError:
+        return np.inf, str(value)
