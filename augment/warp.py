@@ -13,6 +13,8 @@ from episodes import CameraInfo
 
 _RADIUS = 3
 """Of what `cv2.inpaint` looks at around a hole [px]."""
+_SOFT = 4.0
+"""Standard deviation of the blur of what lies beyond the old picture [px]."""
 _NEAR = 0.01
 """Nothing nearer to the camera than this is carried over [m]."""
 
@@ -86,7 +88,9 @@ def warp_plane(pictures: np.ndarray, masks: np.ndarray, old: CameraInfo, new: Ca
     if beyond.all():
         raise AugmentError("the new camera sees nothing of the table that the old one saw")
     rows, columns = _nearest(beyond)
-    return Warped(out[:, rows, columns], mask, np.broadcast_to(beyond, masks.shape))
+    out = out[:, rows, columns]  # what nobody saw is like its nearest neighbour, and soft, so that the rim's steps do not become stripes
+    soft = np.stack([cv2.GaussianBlur(p, (0, 0), _SOFT) for p in out])
+    return Warped(np.where(beyond[..., None], soft, out), mask, np.broadcast_to(beyond, masks.shape))
 
 
 def fill(pictures: np.ndarray, holes: np.ndarray) -> np.ndarray:

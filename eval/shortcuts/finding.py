@@ -132,11 +132,7 @@ def _trend(mine: Sequence[Point]) -> str:
     falls = values[-1].value < values[0].value
     if abs(values[-1].value - values[0].value) < 0.05:
         return ""
-    against = [
-        (a, b)
-        for a, b in pairwise(mine)
-        if ((b.degree.low > a.degree.high) if falls else (b.degree.high < a.degree.low))
-    ]
+    against = [(a, b) for a, b in pairwise(mine) if ((b.degree.low > a.degree.high) if falls else (b.degree.high < a.degree.low))]
     way = "falls" if falls else "rises"
     if not against:
         return f"; it {way} within the intervals at every step"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from assets.toys import Toy
-from episodes import CameraInfo, DatasetInfo, DatasetWriter, Episode, open_dataset
+from augment.world import described
+from episodes import DatasetInfo, DatasetWriter, Episode, open_dataset
 from eval.errors import EvalError
 from eval.shortcuts.cell import Cell
 from eval.shortcuts.island import BLUE, RED, SPREAD, Island, Task, view
@@ -106,11 +107,6 @@ def contract(cell: Cell, size: int) -> DatasetInfo:
     return DatasetInfo(1 / dt, name, joints, {camera.name: described(camera, size) for camera in cameras(cell, 0.0)})
 
 
-def described(camera: Camera, size: int) -> CameraInfo:
-    """A camera as data sets describe it."""
-    return CameraInfo(size, size, camera.fovy, camera.intrinsics(size), camera.extrinsics(), camera.body)
-
-
 def _drawn(
     cell: Cell, tasks: Island, folder: Path, demonstrations: int, size: int, rng: np.random.Generator, number: int
 ) -> Iterator[Episode]:
@@ -119,8 +115,11 @@ def _drawn(
             redraw = Redrawer(robot)
             for episode in _played(folder, _play(cell, task, demonstrations // len(tasks))):
                 angle = float(rng.uniform(task.low, task.high))
-                seen = redraw(episode, cameras(cell, angle))
-                yield replace(seen, provenance={**seen.provenance, "toy": int(task.blue), "island": number, "angle": angle})
+                taken = cameras(cell, angle)
+                seen = redraw(episode, taken)
+                placed = {camera.name: asdict(described(camera, size)) for camera in taken}
+                said = {"toy": int(task.blue), "island": number, "angle": angle, "cameras": placed}
+                yield replace(seen, provenance={**seen.provenance, **said})
 
 
 def _play(cell: Cell, task: Task, demonstrations: int) -> Play:

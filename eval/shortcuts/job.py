@@ -6,13 +6,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from augment.errors import AugmentError
 from episodes import DatasetWriter, Episode
+from eval.errors import EvalError
 from eval.fingerprint import code, digest
 from eval.results import write_json
 from eval.shortcuts.cell import ENCODERS, Cell
@@ -117,11 +120,17 @@ def _work(job: Job, folder: Path, scratch: Path, threads: int) -> dict[str, Any]
 
 
 def _mended(episodes: list[Episode], cell: Cell, seed: int) -> list[Episode]:
-    """The episodes and what the cure adds to them."""
+    """The episodes and what the cure adds to them; what it refuses is left out."""
     if not cell.cure or cell.cure == "bridge":
         return episodes
+    mended = list[Episode]()
     with open_cure(cell, episodes[0].images["side"].shape[1]) as cure:
-        return [*episodes, *(cure(episode, np.random.default_rng([seed, 1, k])) for k, episode in enumerate(episodes))]
+        for k, episode in enumerate(episodes):
+            with suppress(AugmentError):
+                mended.append(cure(episode, np.random.default_rng([seed, 1, k])))
+    if not mended:
+        raise EvalError(f"{cell.cure}: no episode of {cell.label} could be mended")
+    return [*episodes, *mended]
 
 
 def _train(job: Job, scratch: Path, threads: int) -> float:
