@@ -21,10 +21,22 @@ class InverseKinematics:
         self._site = model.site(GRIP).id
         self._jacobian = np.zeros((6, model.nv))
 
+    def forward(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Position (3,) [m] and rotation as a quaternion (4,) of the grip site at joint positions (n,) [rad]."""
+        self._data.qpos[self._qpos] = q
+        mujoco.mj_kinematics(self._model, self._data)
+        quat = np.empty(4)
+        mujoco.mju_mat2Quat(quat, self._data.site_xmat[self._site])
+        return self._data.site_xpos[self._site].copy(), quat
+
     def solve(self, pos: np.ndarray, yaw: float, start: np.ndarray, *, iterations: int = 60) -> tuple[np.ndarray, bool]:
         """Joint positions (n,) [rad] with the grip site at `pos` (3,) [m], pointing down, turned by `yaw`; and whether it got there."""
+        return self.reach(pos, down(yaw), start, iterations=iterations)
+
+    def reach(self, pos: np.ndarray, goal: np.ndarray, start: np.ndarray, *, iterations: int = 60) -> tuple[np.ndarray, bool]:
+        """As `solve`, for any rotation: `goal` is the grip site's as a quaternion (4,)."""
         model, data = self._model, self._data
-        goal, now, error = down(yaw), np.empty(4), np.empty(6)
+        now, error = np.empty(4), np.empty(6)
         q = np.array(start, float)
         for _ in range(iterations):
             data.qpos[self._qpos] = q

@@ -1,23 +1,14 @@
-"""The Franka Panda with its own jaw, from the model library in robosuite's wheel.
-
-The one file that knows how robosuite writes its robots: torque motors become position servos, heavy visual meshes are
-simplified once, names and groups become ours. robosuite itself is not imported (that takes seconds).
-"""
+"""The Franka Panda with its own jaw, from robosuite's models: torque motors become position servos, names and groups become ours."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import mujoco
 import numpy as np
 
-from assets.graspable import CONTACT, VISUAL
-from sim.errors import SceneError
+from sim.library import models_folder, open_model, simplify
 
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 FINGERS = ("leftfinger", "rightfinger")
@@ -28,6 +19,7 @@ _KP = (4500, 4500, 3500, 3500, 2000, 2000, 2000)  # [N m/rad], the stiffness of 
 _KD = (450, 450, 350, 350, 200, 200, 200)  # [N m s/rad]
 _TORQUE = (87, 87, 87, 87, 12, 12, 12)  # [N m], data sheet
 _ARM, _JAW = (0.04, 120), (0.16, 640)  # share of the faces of a visual mesh that is kept, and the least: cameras see the jaw from near
+_OPEN = 0.08  # [m]
 
 
 @dataclass(frozen=True)
@@ -40,24 +32,20 @@ class Arm:
     """Joint positions above the workspace [rad]."""
     jaw: float
     """Widest opening [m]."""
-
-
-PANDA = Arm("panda", ARM_JOINTS, (0.0, -0.3, 0.0, -2.3, 0.0, 2.0, np.pi / 4), 0.08)
+    speed: tuple[float, ...]
+    """Greatest joint speeds of its data sheet, (n,) [rad/s]."""
+    spec: Callable[[], mujoco.MjSpec]
+    """Makes its model: a body "base" at the origin, a site GRIP between the pads, near their tips, on a body "right_gripper"."""
+    fingers: Callable[[float], Mapping[str, float]]
+    """Positions of the gripper's joints by name [rad or m] at a distance between the pads [m]."""
 
 
 def panda_spec() -> mujoco.MjSpec:
     """A new MjSpec of the arm and its jaw, base at the origin; positions are commanded: seven joints, then half the jaw's opening [m]."""
-    assets = _assets()
-    arm = mujoco.MjSpec.from_file(str(assets / "robots/panda/robot.xml"))
-    jaw = mujoco.MjSpec.from_file(str(assets / "grippers/panda_gripper.xml"))
-    for spec in (arm, jaw):
-        for item in [*spec.cameras, *spec.sensors, *spec.actuators, *spec.lights]:
-            spec.delete(item)
-        for site in list(spec.sites):
-            spec.delete(site)
-    _simplify(arm, assets / "robots/panda", _ARM)
-    _simplify(jaw, assets / "grippers", _JAW)
-    arm.attach(jaw, frame=arm.body("right_hand").add_frame(), prefix="")
+    folder = models_folder() / "robots/panda"
+    arm = open_model(folder / "robot.xml")
+    simplify(arm, folder, _ARM)
+    arm.attach(jaw_spec(), frame=arm.body("right_hand").add_frame(), prefix="")
     for body in arm.bodies:
         body.gravcomp = 1.0
     for name in ARM_JOINTS:
@@ -68,11 +56,19 @@ def panda_spec() -> mujoco.MjSpec:
         servo.set_to_position(kp=kp, kv=kd)
         servo.forcerange, servo.forcelimited = [-torque, torque], True
         servo.ctrlrange, servo.ctrllimited = arm.joint(name).range, True
-    _jaw(arm)
+    fit_jaw(arm)
     return arm
 
 
-def _jaw(spec: mujoco.MjSpec) -> None:
+def jaw_spec() -> mujoco.MjSpec:
+    """A new MjSpec of the jaw alone, to be attached to a wrist; `fit_jaw` then makes it work."""
+    folder = models_folder() / "grippers"
+    jaw = open_model(folder / "panda_gripper.xml")
+    simplify(jaw, folder, _JAW)
+    return jaw
+
+
+def fit_jaw(spec: mujoco.MjSpec) -> None:
     """One servo closes both fingers, which a constraint keeps symmetric, as the real jaw's gear does."""
     for name in ("finger_joint1", "finger_joint2"):
         joint = spec.joint(name)
@@ -87,7 +83,7 @@ def _jaw(spec: mujoco.MjSpec) -> None:
     servo = spec.add_actuator(name="jaw", target="jaw", trntype=mujoco.mjtTrn.mjTRN_TENDON)
     servo.set_to_position(kp=600, kv=50)
     servo.forcerange, servo.forcelimited = [-100, 100], True
-    servo.ctrlrange, servo.ctrllimited = [0, PANDA.jaw / 2], True
+    servo.ctrlrange, servo.ctrllimited = [0, _OPEN / 2], True
     for side in (1, 2):
         pad = spec.geom(f"finger{side}_pad_collision")
         pad.size, pad.pos[2] = [0.0085, 0.004, 0.0085], -0.0115
@@ -98,69 +94,9 @@ def _jaw(spec: mujoco.MjSpec) -> None:
     spec.body("right_gripper").add_site(name=GRIP, pos=[0, 0, 0.097], quat=quarter, group=4)
 
 
-def _assets() -> Path:
-    """robosuite's folder of models, found without importing it."""
-    found = importlib.util.find_spec("robosuite")
-    if found is None or found.origin is None:
-        raise SceneError("robosuite's model library is not installed; `make setup` installs it")
-    return Path(found.origin).parent / "models/assets"
+def jaw_fingers(opening: float) -> dict[str, float]:
+    """Positions of the two fingers at a distance between the pads [m]."""
+    return {"finger_joint1": opening / 2, "finger_joint2": -opening / 2}
 
 
-def _simplify(spec: mujoco.MjSpec, folder: Path, kept: tuple[float, int]) -> None:
-    """Replaces the visual meshes of each body by one light mesh a colour; contact meshes stay."""
-    files = {mesh.name: folder / mesh.file for mesh in spec.meshes}
-    colours = {material.name: tuple(material.rgba) for material in spec.materials}
-    looks: dict[tuple[str, tuple[float, ...], tuple[float, ...]], list[Path]] = {}
-    for geom in list(spec.geoms):
-        if geom.type != mujoco.mjtGeom.mjGEOM_MESH or geom.contype or geom.conaffinity:
-            geom.group = CONTACT
-            geom.rgba = [0.5, 0.5, 0.5, 1]
-            continue
-        colour = colours.get(geom.material, tuple(geom.rgba))
-        key = geom.parent.name, tuple(float(c) for c in np.round(colour, 3)), (*geom.pos, *geom.quat)
-        looks.setdefault(key, []).append(files[geom.meshname])
-        spec.delete(geom)
-    used = {geom.meshname for geom in spec.geoms}
-    for mesh in list(spec.meshes):
-        if mesh.name not in used:
-            spec.delete(mesh)
-    for material in list(spec.materials):
-        spec.delete(material)
-    for (body, colour, pose), pieces in looks.items():
-        vertices, faces = _light_mesh(tuple(pieces), *kept)
-        name = f"{body}_look{len(spec.meshes)}"
-        spec.add_mesh(name=name, uservert=vertices.ravel(), userface=faces.ravel())
-        look = spec.body(body).add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, pos=pose[:3], quat=pose[3:])
-        look.rgba, look.group, look.contype, look.conaffinity, look.mass = list(colour), VISUAL, 0, 0, 0
-
-
-@lru_cache(maxsize=64)
-def _light_mesh(files: tuple[Path, ...], share: float, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """One mesh of the given files with a share of their faces, and at least so many; kept on disk, named by content."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files) + f"4 {share} {least}".encode()).hexdigest()[:24]
-    kept = cache_folder() / "robots" / f"{digest}.npz"
-    if kept.exists():
-        with np.load(kept, allow_pickle=False) as arrays:
-            return arrays["vertices"], arrays["faces"]
-    import fast_simplification  # these two take seconds to import, and are needed once
-    import trimesh
-
-    whole = trimesh.util.concatenate([trimesh.load_mesh(path, process=False) for path in files])
-    if not isinstance(whole, trimesh.Trimesh):
-        raise SceneError(f"{files[0].name} is no mesh")
-    whole.merge_vertices(merge_norm=True, merge_tex=True)
-    keep = max(least, int(share * len(whole.faces)))
-    vertices, faces = np.asarray(whole.vertices, np.float64), np.asarray(whole.faces, np.int32)
-    if len(faces) > keep:
-        vertices, faces, *_ = fast_simplification.simplify(vertices, faces, target_reduction=1 - keep / len(faces))
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez(part, vertices=vertices, faces=faces)
-    part.replace(kept)
-    return vertices, faces
-
-
-def cache_folder() -> Path:
-    """Where what is slow to make is kept between runs: `CEZANNE_CACHE`, else the user's cache."""
-    base = os.environ.get("CEZANNE_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cezanne")
-    return Path(base)
+PANDA = Arm("panda", ARM_JOINTS, (0.0, -0.3, 0.0, -2.3, 0.0, 2.0, np.pi / 4), _OPEN, (2.175,) * 4 + (2.61,) * 3, panda_spec, jaw_fingers)

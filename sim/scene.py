@@ -9,7 +9,7 @@ import mujoco
 from assets.graspable import Graspable
 from sim.camera import FILM, SIDE, WRIST, Camera
 from sim.errors import SceneError
-from sim.panda import PANDA, Arm, panda_spec
+from sim.panda import PANDA, Arm
 from sim.table import WORKSPACE, add_table
 from sim.variation import PLAIN, Variation
 
@@ -41,9 +41,9 @@ class SceneConfig:
         if len(set(names)) != len(names):
             raise SceneError(f"two cameras of one name: {', '.join(names)}; {FILM.name!r} is in every scene")
 
-    def build(self) -> Scene:
+    def build(self, arm: Arm = PANDA) -> Scene:
         """The scene as a specification that may still be edited."""
-        spec = panda_spec()
+        spec = arm.spec()
         _physics(spec, self.timestep)
         spec.visual.global_.offwidth = spec.visual.global_.offheight = max(1280, self.size)
         add_table(spec)
@@ -55,7 +55,7 @@ class SceneConfig:
             raise SceneError(f"object {self.object.name!r}: its spec must have a body and a free joint named 'object'")
         spec.joint("object").damping[0] = 1e-4  # stands for rolling resistance: balls come to rest within a second
         self.variation.edit(spec)
-        return Scene(self, PANDA, spec)
+        return Scene(self, arm, spec)
 
 
 @dataclass(frozen=True)
