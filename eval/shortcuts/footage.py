@@ -13,7 +13,7 @@ from augment.world import described
 from episodes import DatasetInfo, DatasetWriter, Episode, open_dataset
 from eval.errors import EvalError
 from eval.shortcuts.cell import Cell
-from eval.shortcuts.island import BLUE, RED, SPREAD, Island, Task, view
+from eval.shortcuts.island import BLUE, CORNER, RED, SPREAD, Island, Task, view
 from sim.camera import WRIST, Camera, rotated
 from sim.expert import Expert, ExpertConfig
 from sim.rerender import Redrawer
@@ -135,5 +135,5 @@ def _beside(target: Task) -> Variation:
     """The other can where it always lies, seen from the target."""
     other: Toy = RED if target.blue else BLUE
     side = np.sign(target.place[1])
-    gap = 2 * abs(target.place[1]) - 2 * 0.024
+    gap = 2 * abs(target.place[1]) - 2 * CORNER
     return Variation(distractors=(Distractor(other, (1.0, 0.0, 0.0, 0.0), float(-side * np.pi / 2), gap),))

@@ -11,6 +11,9 @@ RED = Toy((Part("cylinder", (0.024, 0.035)),), "red", name="red-can")
 BLUE = Toy((Part("cylinder", (0.024, 0.035)),), "blue", name="blue-can")
 """What is grasped: cans look and feel the same from every side, so that nothing but their place and their colour differs."""
 
+CORNER = 0.034
+"""How far the corner of the box around a can is from its axis [m]: distractors keep their distance from there."""
+
 ASIDE = 0.12
 """The islands lie so far to the right and to the left of the middle of the workspace [m]: 27 degrees apart, seen from the base."""
 SPREAD = 0.01

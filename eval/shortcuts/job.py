@@ -144,7 +144,15 @@ def _train(job: Job, scratch: Path, threads: int) -> float:
 
     scale = job.scale
     said = [f"data={scratch / 'data'}", f"out={scratch / 'policy'}", f"steps={scale.steps}", f"batch={scale.batch}", f"seed={job.seed}"]
-    plain = ["holdout=0", "colour=false", "grasp_weight=0", "policy.width=256", "progress=false", f"threads={threads}", "log_every=50"]
+    plain = [
+        "holdout=0",
+        "colour=false",
+        "grasp_weight=0",
+        "policy.width=256",
+        "progress=false",
+        f"threads={threads}",
+        f"log_every={min(50, scale.steps)}",
+    ]
     cfg: Any = OmegaConf.to_object(compose("train", TrainConfig, [*said, *plain, *ENCODERS[job.cell.encoder]]))
     run(cfg)
     return float([entry["loss"] for entry in read_log(scratch / "policy" / "log.jsonl") if "loss" in entry][-1])
