@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import cv2
 import numpy as np
 
 from augment.augmentation import recorded
+from augment.depth import Estimator, open_estimator
 from augment.errors import AugmentError
+from augment.guard import Guard
 from augment.warp import Warped, warp_depth, warp_plane
 from augment.world import World, as_camera, described
 from episodes import CameraInfo, DatasetInfo, Episode
 from sim.camera import Camera, rotated
 from sim.rerender import Redrawer
 
-SAMPLERS = {"arc": (0.0, 0.0), "small": (0.1, 0.05), "large": (0.25, 0.1)}
-"""By name: how far a coordinate [m] and an angle [rad] go. The ranges of RoVi-Aug's code (arXiv 2409.03403), `lower` and `upper`."""
+SAMPLERS = {"arc": ((0.0, 0.0, 0.0), 0.0), "small": ((0.1, 0.1, 0.1), 0.05), "large": ((0.25, 0.1, 0.25), 0.1)}
+"""By name: how far each coordinate [m] and each angle [rad] go. The ranges of RoVi-Aug's code (arXiv 2409.03403), `lower` and `upper`."""
 METHODS = ("exact", "depth", "plane")
-_TRIES = 5
+ON_BODY = 0.1
+"""A camera that is fixed to a body of the robot goes this part of the way: it is ten times nearer to what it sees."""
+TRIES = 5
+"""As in VISTA's code (arXiv 2409.03685)."""
 _SMALLER = 0.6
 """What a draw that came out badly is shrunk by."""
-_HOLES = 0.45
-"""Most of a picture that may be holes."""
-_LEFT = 0.3
-"""Least share of the target's pixels that must still be seen, over the episode."""
 
 
 @dataclass
@@ -36,13 +36,17 @@ class ViewpointConfig:
     """Which cameras move; empty: all that are fixed to the world."""
     sampler: str = "arc"
     """arc: rigidly about the robot's base, by an angle from `low` to `high`. small, large: each coordinate of its place and each angle of
-    its direction by itself, up to 0.1 m and 0.05 rad, or 0.25 m and 0.1 rad."""
+    its direction by itself, up to 0.1 m and 0.05 rad, or 0.25 m (sideways 0.1 m) and 0.1 rad; a camera on the robot, a tenth of it."""
     low: float = -15.0
     """Smallest angle of an arc [deg]; positive is to the robot's left."""
     high: float = 15.0
     """Largest angle of an arc [deg]."""
     method: str = "exact"
     """exact: simulated episodes, drawn again. depth: warped with depth. plane: warped as if all lay on the table; needs no depth."""
+    depth_model: str = ""
+    """For method=depth, where nobody measured it: folder of a metric depth model in the format of transformers."""
+    unchanged: bool = False
+    """Whether an episode that no try brings out well is given back as it is, and says so; otherwise it is refused."""
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -51,39 +55,55 @@ class ViewpointConfig:
             raise AugmentError(f"viewpoint.method={self.method!r}; known: {', '.join(METHODS)}")
         if not -180 <= self.low <= self.high <= 180:
             raise AugmentError(f"viewpoint.low={self.low:g}, viewpoint.high={self.high:g} degrees; -180 to 180, the low before the high")
+        if self.depth_model and self.method != "depth":
+            raise AugmentError(f"viewpoint.depth_model is of no use to viewpoint.method={self.method}; say viewpoint.method=depth")
 
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """Moves cameras. A draw that loses the target or leaves too many holes is tried again, smaller, up to five times."""
+    """Moves cameras. A draw that the guard finds fault with is tried again, smaller, up to five times."""
 
     config: ViewpointConfig
     world: World
+    estimate: Estimator | None = None
+    """Of depth that nobody measured."""
+    guard: Guard = field(default_factory=Guard)
     name: str = "viewpoint"
 
     def contract(self, info: DatasetInfo) -> DatasetInfo:
         """The same; where a camera stood is said by each episode. Raises AugmentError for cameras that are not there or cannot move."""
         for camera in self._moving(info):
-            if info.cameras[camera].body != "world":
-                raise AugmentError(f"camera {camera!r} is fixed to {info.cameras[camera].body}; only cameras of the world can be moved")
+            body = info.cameras[camera].body
+            if body != "world" and (self.config.sampler == "arc" or self.config.method == "plane"):
+                raise AugmentError(
+                    f"camera {camera!r} is fixed to {body}: it cannot go about the base or be warped by the table; "
+                    "say viewpoint.sampler=small and viewpoint.method=exact or depth"
+                )
         return info
 
     def __call__(self, episode: Episode, rng: np.random.Generator) -> Episode:
         """The episode from other viewpoints, its cameras in its provenance."""
-        cameras = self.world.cameras(episode)
+        before = self.world.cameras(episode)
         drawn = {name: rng.uniform(-1, 1, 6) for name in self._moving(self.world.info)}
         angle = rng.uniform(self.config.low, self.config.high)
-        for attempt in range(_TRIES):
+        depth = self._depth(episode, list(drawn)) if self.config.method == "depth" else {}
+        faults = []
+        for attempt in range(TRIES):
             scale = _SMALLER**attempt
-            new = {name: self._placed(as_camera(name, cameras[name]), angle, draw, scale) for name, draw in drawn.items()}
-            seen = self._seen(episode, {**{n: as_camera(n, c) for n, c in cameras.items()}, **new}, list(new))
-            if seen is not None:
-                described_by = {name: described(camera, cameras[name].height) for name, camera in new.items()}
-                said = {"sampler": self.config.sampler, "method": self.config.method, "tries": attempt + 1}
-                said |= {"degrees": round(angle * scale, 3)} if self.config.sampler == "arc" else {"scale": round(scale, 3)}
-                own = {name: asdict(info) for name, info in ({**cameras, **described_by}).items()}
-                return recorded(replace(seen, provenance={**seen.provenance, "cameras": own}), self.name, **said)
-        raise AugmentError(f"no viewpoint in {_TRIES} tries that shows the target and leaves less than {100 * _HOLES:.0f} % of it blank")
+            new = {name: self._placed(as_camera(name, before[name]), angle, draw, scale) for name, draw in drawn.items()}
+            seen, fault = self._redrawn(episode, new) if self.config.method == "exact" else self._warped(episode, before, new, depth)
+            if fault is None:
+                own = {**before, **{name: described(camera, before[name].height) for name, camera in new.items()}}
+                kept = {name: asdict(info) for name, info in own.items()}
+                said = {"degrees": round(angle * scale, 3)} if self.config.sampler == "arc" else {"scale": round(scale, 3)}
+                return self._recorded(replace(seen, provenance={**seen.provenance, "cameras": kept}), tries=attempt + 1, **said)
+            faults.append(fault)
+        if self.config.unchanged:
+            return self._recorded(episode, tries=TRIES, unchanged=faults[-1])
+        raise AugmentError(f"no viewpoint in {TRIES} tries came out well: {faults[-1]}")
+
+    def _recorded(self, episode: Episode, **said: object) -> Episode:
+        return recorded(episode, self.name, sampler=self.config.sampler, method=self.config.method, **said)
 
     def _moving(self, info: DatasetInfo) -> list[str]:
         if unknown := [name for name in self.config.cameras if name not in info.cameras]:
@@ -97,47 +117,52 @@ class Viewpoint:
         if self.config.sampler == "arc":
             return rotated(camera, angle * scale)
         metres, radians = SAMPLERS[self.config.sampler]
+        scale *= 1.0 if camera.body == "world" else ON_BODY
         pos, at, up = (np.array(v, float) for v in (camera.pos, camera.at, camera.up))
-        turn = _rotation(draw[3:] * radians * scale)
-        pos = pos + draw[:3] * metres * scale
-        return replace(camera, pos=_triple(pos), at=_triple(pos + turn @ (at - np.array(camera.pos))), up=_triple(turn @ up))
+        turn = cv2.Rodrigues(draw[3:] * radians * scale)[0]
+        moved = pos + draw[:3] * metres * scale
+        return replace(camera, pos=_triple(moved), at=_triple(moved + turn @ (at - pos)), up=_triple(turn @ up))
 
-    def _seen(self, episode: Episode, cameras: dict[str, Camera], moved: Sequence[str]) -> Episode | None:
-        """The episode from new cameras; None where that came out badly."""
-        if self.config.method == "exact":
-            new = Redrawer(self.world.robot(episode))(episode, list(cameras.values()))
-            return new if all(_still_seen(episode.masks[name], new.masks[name]) for name in moved) else None
-        depth = self.world.depth(episode) if self.config.method == "depth" else None
-        if self.config.method == "depth" and depth is None:
-            raise AugmentError("viewpoint.method=depth, but nobody measured the depth of this episode; viewpoint.method=plane needs none")
+    def _redrawn(self, episode: Episode, new: dict[str, Camera]) -> tuple[Episode, str | None]:
+        """The episode drawn again from new cameras, and what is wrong with it. Raises AugmentError where that would undo something."""
+        painted = [done["name"] for done in episode.provenance.get("augment", ()) if done["name"] != self.name]
+        if painted:
+            raise AugmentError(f"drawing the episode again would undo its {painted[-1]}; say viewpoint.method=depth or plane")
+        seen = Redrawer(self.world.robot(episode))(episode, list(new.values()))
+        faults = (self.guard.fault(episode.masks[name], mask) for name, mask in seen.masks.items())
+        seen = replace(seen, images={**episode.images, **seen.images}, masks={**episode.masks, **seen.masks})
+        return seen, next(filter(None, faults), None)
+
+    def _warped(
+        self, episode: Episode, before: dict[str, CameraInfo], new: dict[str, Camera], depth: dict[str, np.ndarray]
+    ) -> tuple[Episode, str | None]:
+        """The episode warped to new cameras, and what is wrong with it."""
         images, masks = dict(episode.images), dict(episode.masks)
-        before = self.world.cameras(episode)
-        for name in moved:
-            after = described(cameras[name], before[name].height)
-            warped = self._warped(episode, name, before[name], after, None if depth is None else depth[name])
-            if warped.holes.mean() > _HOLES or not _still_seen(episode.masks[name], warped.masks):
-                return None
+        for name, camera in new.items():
+            warped = self._warp(images[name], masks[name], before[name], described(camera, before[name].height), depth.get(name))
+            fault = self.guard.fault_of_warp(images[name], warped.pictures, warped.holes) or self.guard.fault(masks[name], warped.masks)
+            if fault:
+                return episode, fault
             images[name], masks[name] = warped.pictures, warped.masks
-        return replace(episode, images=images, masks=masks)
+        return replace(episode, images=images, masks=masks), None
 
-    def _warped(self, episode: Episode, name: str, old: CameraInfo, new: CameraInfo, depth: np.ndarray | None) -> Warped:
-        pictures, masks = episode.images[name], episode.masks[name]
+    def _warp(self, pictures: np.ndarray, masks: np.ndarray, old: CameraInfo, new: CameraInfo, depth: np.ndarray | None) -> Warped:
         return warp_plane(pictures, masks, old, new) if depth is None else warp_depth(pictures, masks, depth, old, new)
+
+    def _depth(self, episode: Episode, names: list[str]) -> dict[str, np.ndarray]:
+        measured = self.world.depth(episode)
+        if measured is not None:
+            return measured
+        if self.estimate is None:
+            raise AugmentError(
+                "nobody measured the depth of this episode; say viewpoint.depth_model=FOLDER, or viewpoint.method=plane, which needs none"
+            )
+        return {name: self.estimate(episode.images[name]) for name in names}
 
 
 def open_viewpoint(config: ViewpointConfig, world: World) -> Viewpoint:
-    """The augmentation for a data set."""
-    return Viewpoint(config, world)
-
-
-def _still_seen(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether a target that was seen still is, by its pixels (T, H, W) over the episode."""
-    return after.sum() >= _LEFT * before.sum()
-
-
-def _rotation(vector: np.ndarray) -> np.ndarray:
-    """Of a rotation vector [rad], (3, 3): Rodrigues' formula."""
-    return cv2.Rodrigues(vector)[0]
+    """The augmentation for a data set. Raises AugmentError where a depth model cannot be opened."""
+    return Viewpoint(config, world, open_estimator(config.depth_model) if config.depth_model else None)
 
 
 def _triple(values: np.ndarray) -> tuple[float, float, float]:

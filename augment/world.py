@@ -58,7 +58,8 @@ class World:
     def simulated(self, episode: Episode) -> bool:
         """Whether the episode can be drawn again exactly: its object is known and its state is one of our scene."""
         known = self.info.robot == "panda" and "embodiment" not in episode.provenance
-        if not known or episode.provenance.get("object") not in self._objects:
+        name = episode.provenance.get("object")
+        if not known or not isinstance(name, str) or name not in self._objects or self._size is None:
             return False
         return self._open(episode).state().shape == episode.state.shape[1:]
 
@@ -66,7 +67,10 @@ class World:
         """Connected, with the episode's object and cameras; the next call may close it. Raises AugmentError for what is not simulated."""
         if not self.simulated(episode):
             raise AugmentError("the episode is not simulated, or its object is not known: it cannot be drawn again from its state")
-        return self._open(episode)
+        robot = self._open(episode)
+        for name, info in self.cameras(episode).items():
+            set_camera(robot, as_camera(name, info))
+        return robot
 
     def robot_masks(self, episode: Episode) -> dict[str, np.ndarray]:
         """Pixels of the robot by camera, (T, H, W) bool.
@@ -103,8 +107,6 @@ class World:
     def _drawn(self, episode: Episode, look: Callable[[SimRobot, str, int], np.ndarray]) -> dict[str, np.ndarray]:
         """Something of every camera at every step."""
         robot, cameras = self.robot(episode), self.cameras(episode)
-        for name, info in cameras.items():
-            set_camera(robot, as_camera(name, info))
         seen: dict[str, list[np.ndarray]] = {name: [] for name in cameras}
         for state in episode.state[:-1]:
             robot.set_state(state)
@@ -112,15 +114,18 @@ class World:
                 seen[name].append(look(robot, name, info.height))
         return {name: np.stack(pictures) for name, pictures in seen.items()}
 
+    @property
+    def _size(self) -> int | None:
+        """Of the pictures, where a scene can draw such: square, and all of one size."""
+        sizes = {side for info in self.info.cameras.values() for side in (info.height, info.width)}
+        return sizes.pop() if len(sizes) == 1 and min(sizes) >= 16 and max(sizes) <= 2048 else None
+
     def _open(self, episode: Episode) -> SimRobot:
         obj = self._objects[episode.provenance["object"]]
         if self._robot is None or self._robot.config.object.name != obj.name:
             self.close()
             cameras = tuple(as_camera(name, info) for name, info in self.info.cameras.items())
-            sizes = {info.height for info in self.info.cameras.values()} | {info.width for info in self.info.cameras.values()}
-            if len(sizes) > 1:
-                raise AugmentError(f"pictures of {sorted(sizes)} px; scenes draw square ones of one size")
-            robot = SimRobot(SceneConfig(obj, cameras, size=max(sizes, default=128)))
+            robot = SimRobot(SceneConfig(obj, cameras, size=self._size or SceneConfig.size))
             try:
                 robot.connect()
             except RobotError as error:

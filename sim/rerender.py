@@ -47,7 +47,7 @@ class Redrawer:
                 raise SceneError(f"camera {camera.name!r} on {camera.body!r}; this scene has {there}")
             k = robot.model.camera(camera.name).id
             robot.model.cam_pos[k], robot.model.cam_quat[k], robot.model.cam_fovy[k] = camera.pos, camera.quat, camera.fovy
-        seen = [robot.sensed(state) for state in episode.state[:-1]]
+        seen = [robot.sensed(state, [camera.name for camera in cameras]) for state in episode.state[:-1]]
         return replace(
             episode,
             images={camera.name: np.stack([o.images[camera.name] for o in seen]) for camera in cameras},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
 
@@ -55,15 +57,15 @@ class SimRobot:
         """Pictures, masks and joints of this moment."""
         return self._sense()
 
-    def sensed(self, state: np.ndarray) -> Observation:
-        """What was sensed in a state of `state`, (s,); the present is left alone."""
+    def sensed(self, state: np.ndarray, cameras: Sequence[str] | None = None) -> Observation:
+        """What was sensed in a state of `state`, (s,), by some or all cameras; the present is left alone."""
         if self._past is None:
             self._past = mujoco.MjData(self.model)
         past = self._past
         mujoco.mj_setState(self.model, past, state, _STATE)
         mujoco.mj_kinematics(self.model, past)
         mujoco.mj_camlight(self.model, past)
-        return self._sense(past)
+        return self._sense(past, cameras)
 
     def command(self, action: Action) -> Action:
         """Tracks joint targets for one control period. Targets beyond the joints' range are brought to it."""
@@ -215,11 +217,11 @@ class SimRobot:
         """How far away what one camera sees is, along its axis, (size, size) float32 [m], at any size."""
         return self._look(camera).depth(size or self.config.size)
 
-    def _sense(self, data: mujoco.MjData | None = None) -> Observation:
+    def _sense(self, data: mujoco.MjData | None = None, cameras: Sequence[str] | None = None) -> Observation:
         images, masks = {}, {}
-        for camera in self.config.cameras:
-            renderer = self._look(camera.name, data)
-            images[camera.name], masks[camera.name] = renderer.picture(self.config.size), renderer.mask(self.config.size)
+        for name in [camera.name for camera in self.config.cameras] if cameras is None else cameras:
+            renderer = self._look(name, data)
+            images[name], masks[name] = renderer.picture(self.config.size), renderer.mask(self.config.size)
         then = data or self.data
         return Observation(images, masks, then.qpos[self._qpos].copy(), self._opening(then), float(then.time))
 
