@@ -162,6 +162,8 @@ class Embodiment:
         for t, state in enumerate(episode.state[:-1]):
             robot.set_state(state)
             puppet.pose(qpos[t], float(opening[t]))
+            if puppet.lowest < -ERROR:
+                raise AugmentError(f"{_label(episode)}: the {self.arm.name} would reach {-1e3 * puppet.lowest:.0f} mm into the table")
             places.append(robot.object_pose[0])
             for name in names:
                 drawn[name].append(puppet.draw(name))

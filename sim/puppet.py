@@ -5,9 +5,11 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from assets.graspable import VISUAL
 from sim.panda import PANDA, Arm
 from sim.render import Renderer
 from sim.simrobot import SimRobot
+from sim.support import lowest
 
 
 class Puppet:
@@ -26,6 +28,8 @@ class Puppet:
         model = self.model = scene.compile()
         self._data = mujoco.MjData(model)
         self._arm = model.body_rootid == model.body("base").id
+        moves = self._arm & (model.body_weldid > 0)
+        self._moving = np.flatnonzero(moves[model.geom_bodyid] & (model.geom_group == VISUAL))
         self._joints = np.array([model.joint(name).qposadr[0] for name in arm.joints])
         self._fingers = np.array([model.joint(name).qposadr[0] for name in arm.fingers(0.0)])
         here, there = _beside(model, arm), _beside(robot.model, PANDA)
@@ -49,6 +53,11 @@ class Puppet:
         renderer = self._renderer
         renderer.look(self._data, camera)
         return renderer.picture(self._size), renderer.mask(self._size), renderer.mask_of(self._arm, self._size)
+
+    @property
+    def lowest(self) -> float:
+        """Height of the lowest point of what moves of the arm above the table's top [m]."""
+        return min(lowest(self.model, self._data, geom) for geom in self._moving)
 
     def close(self) -> None:
         """Gives back what drawing took; idempotent."""
