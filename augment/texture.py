@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from sim.variation.texture import PATTERNS as TABLE
 
@@ -39,8 +40,8 @@ def _speckle(x: np.ndarray, y: np.ndarray, period: float, rng: np.random.Generat
 def _tiles(x: np.ndarray, y: np.ndarray, period: float, rng: np.random.Generator) -> np.ndarray:
     """The cells that are nearest to random points, each of its own shade, (n, m) in [0, 1]."""
     points = rng.random((int(np.clip(1 / period**2, 8, 96)), 2))
-    away = (x[..., None] - points[:, 0]) ** 2 + (y[..., None] - points[:, 1]) ** 2
-    return rng.random(len(points))[away.argmin(-1)]
+    _, nearest = KDTree(points).query(np.stack([x, y], -1))
+    return rng.random(len(points))[nearest]
 
 
 PATTERNS: dict[str, Callable[[np.ndarray, np.ndarray, float, np.random.Generator], np.ndarray]] = {
