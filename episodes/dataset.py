@@ -64,6 +64,16 @@ class Dataset:
         a = int(shard.lengths[:k].sum())
         return Signals(**{name: values[a : a + int(shard.lengths[k])] for name, values in self._kept[1].items()})
 
+    def first_rows(self, name: str) -> np.ndarray:
+        """One array (`images/CAMERA`, `masks/CAMERA`, `qpos`, `state`, ...) at the first step of every episode, (E, ...), without the rest.
+
+        Raises StoreError for a broken shard, and where shards hold states of different sizes.
+        """
+        rows = [shard.first_rows(name) for shard in self.shards if len(shard.lengths)]
+        if len({part.shape[1:] for part in rows}) > 1:
+            raise StoreError(f"{name} has another size in every shard: {sorted({part.shape[1:] for part in rows})}")
+        return np.concatenate(rows) if rows else np.zeros((0, 0))
+
     def verify(self) -> dict[str, str]:
         """Reads every file again and compares checksums; what is wrong, by the names of the shards."""
         wrong = {}

@@ -148,10 +148,21 @@ class Shard:
             a, b = a + first, b + last
         if layout is None:  # an array without columns
             return np.zeros((b - a, 0), np.float64 if name == "state" else np.float32)
+        return self._decoded(name, slice(a, b))
+
+    def first_rows(self, name: str) -> np.ndarray:
+        """One array at the first step of every episode, (E, ...): only the chunks that hold those are decoded."""
+        self.check()
+        starts = self._starts[:-1] + (np.arange(len(self.lengths)) if name == "state" else 0)
+        if self._layout.get(name) is None:
+            return np.zeros((len(starts), 0), np.float64 if name == "state" else np.float32)
+        return self._decoded(name, starts)
+
+    def _decoded(self, name: str, rows: slice | np.ndarray) -> np.ndarray:
         try:
             if name not in self._arrays:
                 self._arrays[name] = zarr.open_array(self.folder / name, mode="r", zarr_format=3)
-            values = np.asarray(self._arrays[name][a:b])
+            values = np.asarray(self._arrays[name].oindex[rows])
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise self._broken(f"{name}: {error}") from error
         kind, _, camera = name.partition("/")

@@ -114,7 +114,8 @@ def test_counts_are_by_value_in_order() -> None:
 
 
 def test_few_values_stay_as_they_are_and_many_become_intervals_of_equal_counts() -> None:
-    assert bins([1.0, 2.0, 1.0, 1.0 + 1e-9]) == ("1", "2", "1", "1")
+    assert bins([1.0, 2.0, 1.0, 1.01], 0.02) == ("1", "2", "1", "1")
+    assert len(set(bins([1.0, 2.0, 1.0, 1.05], 0.02))) == 3
     labels = bins(np.linspace(0, 1, 216).tolist())
     assert len(set(labels)) == 6
     assert {labels.count(label) for label in set(labels)} == {36}

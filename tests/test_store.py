@@ -56,6 +56,10 @@ def test_round_trip_is_exact(writer):
         signals = dataset.signals(i)
         for name in ("qpos", "gripper", "actions", "labelled"):
             np.testing.assert_array_equal(getattr(signals, name), getattr(episodes[i], name))
+    for name in ("images/side", "masks/side", "state", "actions"):
+        kind, _, camera = name.partition("/")
+        firsts = [getattr(episode, kind)[camera][0] if camera else getattr(episode, kind)[0] for episode in episodes]
+        np.testing.assert_array_equal(dataset.first_rows(name), np.stack(firsts))
     assert dataset.verify() == {}
     with pytest.raises(IndexError):
         dataset[4]

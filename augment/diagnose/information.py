@@ -135,25 +135,25 @@ def depend(
     return Dependence(u[0], v[0], where, joint, u_labels, v_labels, value, float(null.mean()), float(p))
 
 
-def bins(values: Sequence[float], most: int = 6) -> tuple[str, ...]:
-    """A label for each value of a continuous factor: its own where there are at most `most` values, else an interval of equal counts.
+def bins(values: Sequence[float], resolution: float = 0.0, most: int = 6) -> tuple[str, ...]:
+    """A label for each value of a continuous factor: the middle of its cluster where there are at most `most`, else an interval.
 
-    Values that agree to a thousandth of their range are one. The number of intervals is the cube root of the number of episodes, twice
-    that at most `most` (Rice's rule): so few that chance does not look like dependence.
+    Values that lie no further apart than `resolution` are one cluster, so that errors of measurement do not look like information.
+    Intervals hold equal numbers of episodes; there are twice the cube root of that number (Rice's rule), at most `most`: so few that
+    chance does not look like dependence. Raises AugmentError for what is not finite.
     """
     x = np.asarray(values, float)
     if not np.isfinite(x).all():
         raise AugmentError("a factor holds what is not finite; leave those episodes out")
-    spread = float(np.ptp(x))
-    rounded = np.round((x - x.min()) / spread, 3) if spread > 0 else np.zeros_like(x)
-    distinct = np.unique(rounded)
-    if len(distinct) <= most:
-        centre = {value: float(x[rounded == value].mean()) for value in distinct}
-        return tuple(f"{centre[value]:.4g}" for value in rounded)
+    order = np.argsort(x, kind="stable")
+    cluster = np.empty(len(x), np.int64)
+    cluster[order] = np.concatenate([[0], np.cumsum(np.diff(x[order]) > max(resolution, 1e-9))])
+    if cluster.max(initial=0) < most:
+        return tuple(f"{x[cluster == k].mean():.3g}" for k in cluster)
     count = int(np.clip(np.ceil(2 * len(x) ** (1 / 3)), 2, most))
     edges = np.unique(np.quantile(x, np.linspace(0, 1, count + 1)))
     place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
-    return tuple(f"{edges[k]:.4g} to {edges[k + 1]:.4g}" for k in place)
+    return tuple(f"{edges[k]:.3g} to {edges[k + 1]:.3g}" for k in place)
 
 
 def _distribution(p: np.ndarray) -> np.ndarray:
