@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 
 import cv2
@@ -94,7 +95,7 @@ class Viewpoint:
             seen, fault = self._redrawn(episode, new) if self.config.method == "exact" else self._warped(episode, before, new, depth)
             if fault is None:
                 own = {**before, **{name: described(camera, before[name].height) for name, camera in new.items()}}
-                kept = {name: asdict(info) for name, info in own.items()}
+                kept = json.loads(json.dumps({name: asdict(info) for name, info in own.items()}))  # lists for tuples, as they are read
                 said = {"degrees": round(angle * scale, 3)} if self.config.sampler == "arc" else {"scale": round(scale, 3)}
                 return self._recorded(replace(seen, provenance={**seen.provenance, "cameras": kept}), tries=attempt + 1, **said)
             faults.append(fault)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
+import mujoco
 import numpy as np
 
 from assets.errors import ToyError
@@ -163,6 +164,7 @@ def set_camera(robot: SimRobot, camera: Camera) -> None:
     """Moves a camera of a compiled scene to where the camera of this name is to stand."""
     k = robot.model.camera(camera.name).id
     robot.model.cam_pos[k], robot.model.cam_quat[k], robot.model.cam_fovy[k] = camera.pos, camera.quat, camera.fovy
+    mujoco.mj_camlight(robot.model, robot.data)
 
 
 def _triple(values: np.ndarray) -> tuple[float, float, float]:
