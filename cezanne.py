@@ -63,6 +63,13 @@ VERBS = (
         "cezanne collect toys=250 demos=2500 out=data/toys seed=0",
     ),
     Verb(
+        "augment",
+        "augment.config:AugmentConfig",
+        "augment.run:run",
+        "widens a data set: the same motions, another camera, room, table, object, arm or light",
+        "cezanne augment data=data/toys out=data/wide chain=[viewpoint,background] copies=2",
+    ),
+    Verb(
         "train",
         "policies.config:TrainConfig",
         "policies.train:run",

@@ -25,17 +25,18 @@ class Kind:
     open: Callable[[Any, World], Augmentation]
     """Of its configuration and what is known of the data set. Raises AugmentError where it cannot work on such data."""
     rank: int
-    """No augmentation stands before one of a lower rank: 0 draws pictures anew, 1 paints behind the object, 2 changes the object,
-    3 moves and recolours all pixels alike, so that nothing that is drawn from the state fits any longer."""
+    """No augmentation stands before one of a lower rank: a viewpoint is drawn from the state of our own arm, over whatever was painted;
+    another arm is drawn before what is painted behind it; the object that a swap leaves beside its own would be painted over; and after
+    a crop nothing that is drawn from the state fits any longer."""
 
 
 KINDS: Mapping[str, Kind] = {
-    "embodiment": Kind(open_embodiment, 0),
     "viewpoint": Kind(open_viewpoint, 0),
-    "background": Kind(open_background, 1),
-    "table": Kind(open_table, 1),
-    "swap": Kind(open_swap, 2),
-    "photometric": Kind(open_photometric, 3),
+    "embodiment": Kind(open_embodiment, 1),
+    "background": Kind(open_background, 2),
+    "table": Kind(open_table, 2),
+    "swap": Kind(open_swap, 3),
+    "photometric": Kind(open_photometric, 4),
 }
 
 
@@ -53,9 +54,7 @@ def check_chain(chain: Sequence[str]) -> None:
     for first, then in itertools.pairwise(chain):
         if KINDS[first].rank > KINDS[then].rank:
             ordered = ",".join(sorted(chain, key=lambda name: KINDS[name].rank))
-            raise AugmentError(
-                f"chain=[{','.join(chain)}]: {then} after {first} would undo it or meet pixels that moved; say chain=[{ordered}]"
-            )
+            raise AugmentError(f"chain=[{','.join(chain)}]: {then} cannot come after {first}; say chain=[{ordered}]")
 
 
 def open_chain(chain: Sequence[str], settings: Mapping[str, Any], world: World) -> Chain:

@@ -24,7 +24,7 @@ class AugmentConfig:
     out: str = "data/wide"
     """Folder of the new one; an interrupted one is continued."""
     chain: list[str] = field(default_factory=lambda: ["viewpoint"])
-    """Augmentations, applied one after the other: of embodiment, viewpoint, background, table, swap, photometric, in that order."""
+    """Augmentations, applied one after the other: some of viewpoint, embodiment, background, table, swap, photometric, in that order."""
     copies: int = 1
     """Augmented episodes of each episode."""
     keep: bool = True
@@ -37,8 +37,8 @@ class AugmentConfig:
     """Where they run: `local`, or `ray` (both folders must then be ones that all machines see)."""
     address: str = "auto"
     """Of the Ray cluster: `auto` (the one that runs here), `local` (one of our own), HOST:PORT or ray://HOST:PORT."""
-    embodiment: EmbodimentConfig = field(default_factory=EmbodimentConfig)
     viewpoint: ViewpointConfig = field(default_factory=ViewpointConfig)
+    embodiment: EmbodimentConfig = field(default_factory=EmbodimentConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
     table: TableConfig = field(default_factory=TableConfig)
     swap: SwapConfig = field(default_factory=SwapConfig)

@@ -47,7 +47,7 @@ def describe(provenance: Mapping[str, Any]) -> str:
 
 def _entry(entry: Mapping[str, Any]) -> str:
     """One augmentation with the first few plain values that it drew."""
-    values = [f"{key.replace('_', ' ')} {_said(value)}" for key, value in entry.items() if key != "name" and _plain(value)]
+    values = [_said(key, value) for key, value in entry.items() if key != "name" and _plain(value)]
     return f"{entry['name']}: {', '.join(values[:4])}" if values else str(entry["name"])
 
 
@@ -55,5 +55,10 @@ def _plain(value: Any) -> bool:
     return isinstance(value, int | float) or (isinstance(value, str) and 0 < len(value) <= 40)
 
 
-def _said(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _said(key: str, value: Any) -> str:
+    """A word by itself, a number with its name, an angle with its sign."""
+    if isinstance(value, str):
+        return value
+    if key == "degrees":
+        return f"{value:+.1f} deg"
+    return f"{key.replace('_', ' ')} {value if isinstance(value, int) else format(value, '.3g')}"
