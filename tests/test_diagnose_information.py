@@ -119,4 +119,5 @@ def test_few_values_stay_as_they_are_and_many_become_intervals_of_equal_counts()
     labels = bins(np.linspace(0, 1, 216).tolist())
     assert len(set(labels)) == 6
     assert {labels.count(label) for label in set(labels)} == {36}
+    assert len(set(bins(np.linspace(0, 1, 216).tolist(), 0.05))) == 6  # a continuum is no cluster, however near its values
     assert set(bins([4.0] * 9)) == {"4"}

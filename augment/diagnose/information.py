@@ -136,9 +136,10 @@ def depend(
 
 
 def bins(values: Sequence[float], resolution: float = 0.0, most: int = 6) -> tuple[str, ...]:
-    """A label for each value of a continuous factor: the middle of its cluster where there are at most `most`, else an interval.
+    """A label for each value of a continuous factor: the middle of its cluster where there are a few narrow ones, else an interval.
 
-    Values that lie no further apart than `resolution` are one cluster, so that errors of measurement do not look like information.
+    Values that lie no further apart than `resolution` are one cluster, so that errors of measurement do not look like information; there
+    are at most `most`, none wider than three times the resolution.
     Intervals hold equal numbers of episodes; there are twice the cube root of that number (Rice's rule), at most `most`: so few that
     chance does not look like dependence. Raises AugmentError for what is not finite.
     """
@@ -148,7 +149,8 @@ def bins(values: Sequence[float], resolution: float = 0.0, most: int = 6) -> tup
     order = np.argsort(x, kind="stable")
     cluster = np.empty(len(x), np.int64)
     cluster[order] = np.concatenate([[0], np.cumsum(np.diff(x[order]) > max(resolution, 1e-9))])
-    if cluster.max(initial=0) < most:
+    spread = max((float(np.ptp(x[cluster == k])) for k in range(min(cluster.max(initial=-1) + 1, most))), default=0.0)
+    if cluster.max(initial=0) < most and spread <= 3 * resolution + 1e-9:
         return tuple(f"{x[cluster == k].mean():.3g}" for k in cluster)
     count = int(np.clip(np.ceil(2 * len(x) ** (1 / 3)), 2, most))
     edges = np.unique(np.quantile(x, np.linspace(0, 1, count + 1)))

@@ -142,7 +142,7 @@ def parts() -> tuple[Part, ...]:
         Part(
             "diversity",
             "Camera angles of each island, as a share of all angles; the outer edges stay, so the islands' middles come together",
-            "width of an island's camera angles / distance of the outer edges",
+            "width of an island's angles / distance of outer edges",
             diversity,
             {
                 "DP": ((0, 0.80, 0.00), (0.5, 0.01, 0.35), (0.75, 0.00, 0.67)),
@@ -153,7 +153,7 @@ def parts() -> tuple[Part, ...]:
         Part(
             "centres",
             "The same with the middles of the islands where they are: nothing but the width changes",
-            "width of an island's camera angles / distance of the middles",
+            "width of an island's angles / distance of middles",
             centres,
         ),
         Part(

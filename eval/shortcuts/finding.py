@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from augment.diagnose import normalized_mutual_information
+from augment.diagnose.information import bins, joint_counts
 from eval.shortcuts.cell import CURES, Cell, Part
+from eval.shortcuts.footage import takes
 from eval.shortcuts.job import Job, Scale
 from eval.shortcuts.trial import Attempt
 from eval.statistics.interval import rate_bounds
@@ -52,6 +55,8 @@ class Point:
     """Success out of distribution."""
     inside: Estimate
     """Success in distribution."""
+    shared: float | None
+    """Normalised mutual information of the object's place and the camera angle in the data; None where a cure changes more than angles."""
     codes: frozenset[str]
     """Hashes of the code that ran its jobs."""
 
@@ -71,7 +76,7 @@ class Finding:
         points, seconds = [], 0.0
         for cell in part.cells:
             records = [read(Job(cell, seed, scale)) for seed in range(scale.seeds)]
-            points.append(_point(cell, records))
+            points.append(_point(cell, records, scale))
             seconds += sum(sum(record["seconds"].values()) for record in records)
         return Finding(part, tuple(points), seconds)
 
@@ -87,6 +92,7 @@ class Finding:
                 key: [round(v, 4) for v in (estimate.value, estimate.low, estimate.high)]
                 for key, estimate in (("degree", point.degree), ("outside", point.outside), ("inside", point.inside))
             }
+            | {"shared": None if point.shared is None else round(point.shared, 4)}
             for point in self.points
         }
 
@@ -101,7 +107,20 @@ def _name(cell: Cell) -> str:
     return cell.encoder + (" + wrist camera" if cell.wrist else "")
 
 
-def _point(cell: Cell, records: Sequence[Mapping[str, Any]]) -> Point:
+def shared_information(cell: Cell, scale: Scale, seed: int) -> float | None:
+    """What the data of a job lets a policy know of the place from the camera angle alone, as `cezanne diagnose` finds it."""
+    if cell.cure not in ("", "bridge", "viewpoint"):
+        return None
+    seen = takes(cell, scale.demonstrations, np.random.default_rng([seed, 0]))
+    places = [str((take.task.place, take.task.blue)) for take in seen for _ in take.angles]
+    angles = [angle for take in seen for angle in take.angles]
+    if cell.cure == "viewpoint":  # every demonstration is there once more, from an angle of the other island
+        angles += [(cell.islands[1 - take.island][0].edge) for take in seen for _ in take.angles]
+        places *= 2
+    return normalized_mutual_information(joint_counts(places, bins(angles, 1.0))[0])
+
+
+def _point(cell: Cell, records: Sequence[Mapping[str, Any]], scale: Scale) -> Point:
     tried = [(record["seed"], Attempt(**attempt)) for record in records for attempt in record["attempts"]]
 
     def estimate(pairing: str, value: Callable[[Attempt], float]) -> Estimate:
@@ -113,7 +132,9 @@ def _point(cell: Cell, records: Sequence[Mapping[str, Any]]) -> Point:
 
     success: Callable[[Attempt], float] = lambda attempt: attempt.success  # noqa: E731
     codes = frozenset(str(record["code"]) for record in records)
-    return Point(cell, estimate("out", lambda a: a.degree), estimate("out", success), estimate("in", success), codes)
+    told = [shared_information(cell, scale, record["seed"]) for record in records]
+    shared = None if None in told else float(np.mean([value for value in told if value is not None]))
+    return Point(cell, estimate("out", lambda a: a.degree), estimate("out", success), estimate("in", success), shared, codes)
 
 
 def _curve(part: Part, name: str, mine: Sequence[Point]) -> list[str]:

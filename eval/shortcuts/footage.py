@@ -13,7 +13,7 @@ from augment.world import described
 from episodes import DatasetInfo, DatasetWriter, Episode, open_dataset
 from eval.errors import EvalError
 from eval.shortcuts.cell import Cell
-from eval.shortcuts.island import BLUE, CORNER, RED, SPREAD, Island, Task, view
+from eval.shortcuts.island import BLUE, CORNER, RED, SPREAD, Task, view
 from sim.camera import WRIST, Camera, rotated
 from sim.expert import Expert, ExpertConfig
 from sim.rerender import Redrawer
@@ -87,12 +87,38 @@ def film(cell: Cell, folder: Path, demonstrations: int, size: int, rng: np.rando
         size: of the pictures [px].
         rng: of the camera angles.
     """
-    for number, tasks in enumerate(cell.islands):
-        yield from _drawn(cell, tasks, folder, demonstrations, size, rng, number)
+    for take in takes(cell, demonstrations, rng):
+        with SimRobot(scene(take.task, cell.named, cameras(cell, 0.0), size)) as robot:
+            redraw = Redrawer(robot)
+            played = _played(folder, _play(cell, take.task, len(take.angles)))
+            for episode, angle in zip(played, take.angles, strict=True):
+                taken = cameras(cell, angle)
+                placed = {camera.name: asdict(described(camera, size)) for camera in taken}
+                said = {"toy": int(take.task.blue), "island": take.island, "angle": angle, "cameras": placed}
+                seen = redraw(episode, taken)
+                yield replace(seen, provenance={**seen.provenance, **said})
+
+
+@dataclass(frozen=True)
+class Take:
+    """Demonstrations of one task, and the camera angle of each."""
+
+    island: int
+    task: Task
+    angles: tuple[float, ...]
+    """[deg]"""
+
+
+def takes(cell: Cell, demonstrations: int, rng: np.random.Generator) -> list[Take]:
+    """What is filmed for a cell from where, `demonstrations` of each island and as many in all of the bridge."""
+    wanted = [(k, task, demonstrations // len(tasks)) for k, tasks in enumerate(cell.islands) for task in tasks]
     if cell.cure == "bridge":
-        for number, tasks in enumerate(cell.islands):
-            seen = tuple(replace(task, low=tasks[0].low, high=tasks[0].high) for task in BRIDGE)
-            yield from _drawn(cell, seen, folder, demonstrations // 2, size, rng, number)
+        wanted += [
+            (k, replace(task, low=tasks[0].low, high=tasks[0].high), demonstrations // 2)
+            for k, tasks in enumerate(cell.islands)
+            for task in BRIDGE
+        ]
+    return [Take(k, task, tuple(float(rng.uniform(task.low, task.high)) for _ in range(n))) for k, task, n in wanted]
 
 
 def cameras(cell: Cell, angle: float) -> tuple[Camera, ...]:
@@ -105,21 +131,6 @@ def contract(cell: Cell, size: int) -> DatasetInfo:
     with SimRobot(SceneConfig(RED, (), size)) as robot:
         joints, name, dt = robot.arm.joints, robot.arm.name, robot.dt
     return DatasetInfo(1 / dt, name, joints, {camera.name: described(camera, size) for camera in cameras(cell, 0.0)})
-
-
-def _drawn(
-    cell: Cell, tasks: Island, folder: Path, demonstrations: int, size: int, rng: np.random.Generator, number: int
-) -> Iterator[Episode]:
-    for task in tasks:
-        with SimRobot(scene(task, cell.named, cameras(cell, 0.0), size)) as robot:
-            redraw = Redrawer(robot)
-            for episode in _played(folder, _play(cell, task, demonstrations // len(tasks))):
-                angle = float(rng.uniform(task.low, task.high))
-                taken = cameras(cell, angle)
-                seen = redraw(episode, taken)
-                placed = {camera.name: asdict(described(camera, size)) for camera in taken}
-                said = {"toy": int(task.blue), "island": number, "angle": angle, "cameras": placed}
-                yield replace(seen, provenance={**seen.provenance, **said})
 
 
 def _play(cell: Cell, task: Task, demonstrations: int) -> Play:
