@@ -22,7 +22,7 @@ SAMPLERS = {"arc": ((0.0, 0.0, 0.0), 0.0), "small": ((0.1, 0.1, 0.1), 0.05), "la
 """By name: how far each coordinate [m] and each angle [rad] go. The ranges of RoVi-Aug's code (arXiv 2409.03403), `lower` and `upper`."""
 METHODS = ("exact", "depth", "plane")
 ON_BODY = 0.1
-"""A camera that is fixed to a body of the robot goes this part of the way: it is ten times nearer to what it sees."""
+"""A camera that is fixed to a body of the robot goes this part of the way, for it is much nearer to what it sees. Our choice."""
 TRIES = 5
 """As in VISTA's code (arXiv 2409.03685)."""
 _SMALLER = 0.6
