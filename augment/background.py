@@ -36,9 +36,9 @@ class BackgroundConfig:
     """Of pictures to draw from; empty: textures that are computed."""
     patterns: list[str] = field(default_factory=list)
     """Textures to draw from: checker, noise, wood, gradient, speckle, tiles; empty: all."""
-    middle: Sequence[float] = field(default_factory=lambda: list(MIDDLE))
+    middle: list[float] = field(default_factory=lambda: list(MIDDLE))
     """Of the table's top, (2,) in the robot's base frame, at z = 0 [m]."""
-    half: Sequence[float] = field(default_factory=lambda: list(HALF))
+    half: list[float] = field(default_factory=lambda: list(HALF))
     """Half the sides of the table's top, (2,) [m]."""
 
     def __post_init__(self) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from augment.world import World
 from episode_samples import same
 
 import sim.collect
 from augment.catalogue import KINDS, open_chain
 from augment.config import AugmentConfig
+from augment.world import World
 from episodes import Episode, open_dataset
 from sim.collect import CollectConfig
 from sim.workers import share
