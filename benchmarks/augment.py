@@ -85,7 +85,7 @@ def peers(name: str) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
         "pi0": (0.9025, 0.3, 0.4, 0.5, 0.0, 5),
     }[name]
     steps: list[Any] = [v2.RandomResizedCrop(SIZE, (area, area), (1.0, 1.0), antialias=False)]
-    steps += [v2.RandomRotation(degrees, v2.InterpolationMode.BILINEAR)] if degrees else []
+    steps += [v2.RandomRotation([-degrees, degrees], v2.InterpolationMode.BILINEAR)] if degrees else []
     chain = v2.Compose([*steps, v2.ColorJitter(bright, contrast, saturation, hue)])
     yield "torchvision", lambda pictures: torch.stack([chain(picture) for picture in pictures])
     try:

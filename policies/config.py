@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from augment.photometric import SETS
 from policies.errors import PolicyError
 
 
@@ -212,6 +213,9 @@ class TrainConfig:
     """Most object patches of a picture in training, drawn anew each time (PatchDropout, Liu et al. 2023); 0: as in use."""
     colour: bool = True
     """Random gain, bias and channel order of colours, per sample; a third of one colour, where the mask tells the object's shape."""
+    photometric: str = "none"
+    """A published photometric set, drawn anew for every sample, before `colour`: octo, openvla, pi0 or lerobot. For poolings that see whole
+    pictures; det, box and crop keep only the object's patches: for these, `cezanne augment chain=[photometric]`."""
     before_closing: float = 0.3
     """Share of samples drawn only from moments with the gripper open or opening; the rest is drawn from all."""
     frame_stride: int = 2
@@ -241,6 +245,7 @@ class TrainConfig:
         require_positive(self, "steps", "batch", "lr", "clip", "frame_stride", "validate_every", "log_every")
         require_not_negative(self, "seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "threads", "patches")
         require_not_negative(self, "checkpoint_steps", "checkpoint_seconds")
+        require(self.photometric in SETS, f"photometric={self.photometric!r}; known: {', '.join(SETS)}")
         require_range(self, 0.0, 1.0, "before_closing")
         require_range(self, 0.0, 0.5, "holdout")
         require(0 <= self.ema < 1, f"ema={self.ema} must be at least 0 and below 1")

@@ -13,6 +13,7 @@ from policies.config import Actions
 from policies.jitter import draw_jitter
 from policies.network import GRASP, Batch
 from policies.patches import Patches, thin
+from policies.recolour import Recolour
 from policies.stats import Stats
 
 
@@ -34,6 +35,8 @@ class Sampler:
     plain: bool = True
     """Whether some samples are of one colour, which leaves nothing but the mask to learn from."""
     before_closing: float = 0.0
+    recolour: Recolour | None = None
+    """A published photometric set; needs a cache of whole pictures."""
 
     @cached_property
     def train_frames(self) -> np.ndarray:
@@ -95,8 +98,11 @@ class Sampler:
         grasp = table.grasp[now]  # (B, 5)
         known = np.asarray(np.isfinite(grasp).all(axis=1))
         pictures = self._frame_of[moments].reshape(-1, 1) * self.cache.cameras + np.arange(self.cache.cameras)  # (B * C, V)
+        patches = self._patches(pictures.ravel(), rng)
+        if rng is not None and self.recolour is not None:
+            patches = self.recolour(patches, self.history, rng)
         return Batch(
-            self._patches(pictures.ravel(), rng),
+            patches,
             torch.from_numpy(proprio),
             torch.from_numpy(table.actions[steps]),
             torch.from_numpy(answered.astype(np.float32)),

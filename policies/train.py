@@ -20,6 +20,8 @@ from policies.config import Selection, TrainConfig
 from policies.contract import Contract
 from policies.errors import PolicyError
 from policies.form import FORMS
+from policies.patches import Keep
+from policies.recolour import Recolour
 from policies.runlog import RunLog
 from policies.sampler import Sampler, measure_stats
 from policies.selection import Selected, open_selection
@@ -77,6 +79,12 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler
     encoder = cfg.policy.encoder
     form = FORMS[encoder.pooling]
     keep = form.keep
+    if cfg.photometric != "none" and keep is not Keep.ALL:
+        raise PolicyError(
+            f"photometric={cfg.photometric} needs whole pictures, but pooling={encoder.pooling.value} keeps only the object's patches; "
+            "widen the data set first: cezanne augment chain=[photometric]"
+        )
+    wrist = tuple(camera.body != "world" for camera in dataset.info.cameras.values())
     with tqdm(total=len(dataset), desc="patches", unit="episode", disable=not cfg.progress, leave=False) as bar:
         cache = open_cache(Path(cfg.out), dataset, Kept(encoder.patch, keep, cfg.frame_stride, cfg.holdout, cfg.seed), watch=bar.update)
     sampler = Sampler(
@@ -91,6 +99,7 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler
         colour=cfg.colour,
         plain=form.shaped,
         before_closing=cfg.before_closing,
+        recolour=Recolour(cfg.photometric, wrist, contract.size, encoder.patch) if cfg.photometric != "none" else None,
     )
     if not len(sampler.train_frames):
         raise PolicyError(f"{cfg.data} holds no labelled step to train on")
