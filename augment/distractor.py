@@ -13,12 +13,14 @@ from sim.table import WORKSPACE
 
 _AROUND = 0.2
 """Of simulated episodes: within this of the middle of the workspace, along x and y [m]."""
-_TRIES = 80
+_TRIES = 120
 """Places that are tried."""
 _GROUND = 20.0
 """Of recorded episodes: how much the lightness around may differ from that around the object where it was [0..255]."""
-_GAP = 3
+_GAP = 2
 """Between the object and what it must not touch [px]."""
+_SEEN = 0.02
+"""A stamp is not drawn where it covers less than this."""
 
 Stamps = Sequence[Stamp | None]
 
@@ -83,7 +85,7 @@ def _beside(crop: Crop, view: View, way: np.ndarray, robot: np.ndarray, rng: np.
         if of is None or cost >= least:
             continue
         spot = np.zeros(view.shape, bool)
-        spot[of.rows, of.columns] = of.alpha > 0
+        spot[of.rows, of.columns] = of.alpha > _SEEN
         light, _ = surroundings(view.pictures[0], spot, view.robot[0])
         if abs(light - crop.light[0]) > _GROUND:
             continue
@@ -97,7 +99,7 @@ def _way(view: View, stamps: Stamps) -> tuple[np.ndarray, np.ndarray]:
     """Pixels that the old or the new target, and that the robot, covers at any step, with a gap; (H, W) bool both."""
     way = np.asarray(view.masks.any(0))
     for of in {id(of): of for of in stamps if of is not None}.values():
-        way[of.rows, of.columns] |= of.alpha > 0
+        way[of.rows, of.columns] |= of.alpha > _SEEN
     return grown(way, _GAP), grown(np.asarray(view.robot.any(0)), _GAP)
 
 
@@ -105,8 +107,8 @@ def _cost(of: Stamp | None, way: np.ndarray, robot: np.ndarray, shape: tuple[int
     """Pixels of a stamp that the robot ever covers; infinite where it is not allowed."""
     if of is None:
         return np.inf
-    rows, columns = of.rows, of.columns
-    if rows.start == 0 or columns.start == 0 or rows.stop == shape[0] or columns.stop == shape[1]:
-        return np.inf  # cut off, or nearly so
-    covered = of.alpha > 0
+    rows, columns, covered = of.rows, of.columns, of.alpha > _SEEN
+    ys, xs = np.flatnonzero(covered.any(1)) + rows.start, np.flatnonzero(covered.any(0)) + columns.start
+    if not len(ys) or ys[0] == 0 or xs[0] == 0 or ys[-1] == shape[0] - 1 or xs[-1] == shape[1] - 1:
+        return np.inf  # cut off
     return np.inf if (way[rows, columns] & covered).any() else float((robot[rows, columns] & covered).sum())

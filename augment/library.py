@@ -167,9 +167,14 @@ def cut_out(episode: Episode, world: World, source: str) -> list[Crop]:
 
 
 def best_view(episode: Episode, camera: str, robot: np.ndarray, source: str) -> Crop | None:
-    """The target where most of its pixels are seen and nothing of it is hidden; None where that is never so. robot: (T, H, W) bool."""
+    """The target where most of its pixels are seen and nothing of it is hidden. robot: (T, H, W) bool.
+
+    Where the robot seems to touch it at every step, the paper's choice: the first step. None where the border cuts it off then, too.
+    """
     masks = episode.masks[camera]
     whole = complete(masks, robot)
+    if not whole.any():
+        whole[0] = complete(masks[:1], np.zeros_like(robot[:1]))[0]
     if not whole.any():
         return None
     t = int(np.argmax(np.where(whole, masks.sum((1, 2)), 0)))
