@@ -70,6 +70,13 @@ VERBS = (
         "cezanne augment data=data/toys out=data/wide chain=[viewpoint,background] copies=2",
     ),
     Verb(
+        "diagnose",
+        "augment.diagnose.run:DiagnoseConfig",
+        "augment.diagnose.run:run",
+        "says whether a data mixture teaches the task or the camera",
+        "cezanne diagnose data=[data/left,data/right]",
+    ),
+    Verb(
         "train",
         "policies.config:TrainConfig",
         "policies.train:run",
