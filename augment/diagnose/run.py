@@ -230,8 +230,8 @@ def _method(found: Diversity, kind: str, cfg: DiagnoseConfig) -> list[str]:
     features = {
         "classic": "Features: colours, edges and layout, without any learning (no weights were given). Their cosines are not those of "
         "DINOv2 and SigLIP, so diversity, disparity and temperatures cannot be compared with the paper's figures, only within this report.",
-        "dinov2+siglip": "Features: DINOv2 (ViT-L/14 with registers) and SigLIP (So400M/14) at 224 px, timm's pooled outputs, each brought to "
-        "unit length, then both together. The paper does not say which variants it used.",
+        "dinov2+siglip": "Features: DINOv2 (ViT-L/14 with registers) and SigLIP (So400M/14) at 224 px, timm's pooled outputs, each of unit "
+        "length, then both together. The paper does not say which variants it used.",
     }[kind]
     return [
         features,
