@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from augment.photometric import SETS
 from policies.errors import PolicyError
 
 
@@ -59,6 +58,16 @@ class Precision(Enum):
     """bfloat16 where the device multiplies it faster: GPUs, and CPUs with AVX512-BF16."""
     float32 = "float32"
     bfloat16 = "bfloat16"
+
+
+class Recolouring(Enum):
+    """Published photometric sets, by the names of `augment.photometric.SETS`."""
+
+    none = "none"
+    octo = "octo"
+    openvla = "openvla"
+    pi0 = "pi0"
+    lerobot = "lerobot"
 
 
 class Without(Enum):
@@ -213,7 +222,7 @@ class TrainConfig:
     """Most object patches of a picture in training, drawn anew each time (PatchDropout, Liu et al. 2023); 0: as in use."""
     colour: bool = True
     """Random gain, bias and channel order of colours, per sample; a third of one colour, where the mask tells the object's shape."""
-    photometric: str = "none"
+    photometric: Recolouring = Recolouring.none
     """A published photometric set, drawn anew for every sample, before `colour`: octo, openvla, pi0 or lerobot. For poolings that see whole
     pictures; det, box and crop keep only the object's patches: for these, `cezanne augment chain=[photometric]`."""
     before_closing: float = 0.3
@@ -245,7 +254,6 @@ class TrainConfig:
         require_positive(self, "steps", "batch", "lr", "clip", "frame_stride", "validate_every", "log_every")
         require_not_negative(self, "seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "threads", "patches")
         require_not_negative(self, "checkpoint_steps", "checkpoint_seconds")
-        require(self.photometric in SETS, f"photometric={self.photometric!r}; known: {', '.join(SETS)}")
         require_range(self, 0.0, 1.0, "before_closing")
         require_range(self, 0.0, 0.5, "holdout")
         require(0 <= self.ema < 1, f"ema={self.ema} must be at least 0 and below 1")

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from episodes.dataset import Dataset, open_dataset
 from policies.cache import Kept, open_cache
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain
-from policies.config import Selection, TrainConfig
+from policies.config import Recolouring, Selection, TrainConfig
 from policies.contract import Contract
 from policies.errors import PolicyError
 from policies.form import FORMS
@@ -79,9 +79,9 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler
     encoder = cfg.policy.encoder
     form = FORMS[encoder.pooling]
     keep = form.keep
-    if cfg.photometric != "none" and keep is not Keep.ALL:
+    if cfg.photometric is not Recolouring.none and keep is not Keep.ALL:
         raise PolicyError(
-            f"photometric={cfg.photometric} needs whole pictures, but pooling={encoder.pooling.value} keeps only the object's patches; "
+            f"photometric={cfg.photometric.value} needs whole pictures; pooling={encoder.pooling.value} keeps only the object's patches: "
             "widen the data set first: cezanne augment chain=[photometric]"
         )
     wrist = tuple(camera.body != "world" for camera in dataset.info.cameras.values())
@@ -99,7 +99,7 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler
         colour=cfg.colour,
         plain=form.shaped,
         before_closing=cfg.before_closing,
-        recolour=Recolour(cfg.photometric, wrist, contract.size, encoder.patch) if cfg.photometric != "none" else None,
+        recolour=Recolour(cfg.photometric.value, wrist, contract.size, encoder.patch) if cfg.photometric is not Recolouring.none else None,
     )
     if not len(sampler.train_frames):
         raise PolicyError(f"{cfg.data} holds no labelled step to train on")
@@ -158,7 +158,7 @@ def _check_same(path: Path, made: Checkpoint) -> None:
     then, now = stored.fingerprint, made.fingerprint
     if then.get("data") != now["data"]:
         raise PolicyError(f"{path.parent.parent} was trained on other data; choose another out=")
-    before = then.get("train", {})
+    before = plain(asdict(TrainConfig())) | then.get("train", {})  # what an older run does not say was as it is by default
     changed = [k for k, v in now["train"].items() if k not in FREE and before.get(k) != v]
     if changed:
         names, settings = ", ".join(changed), path / "fingerprint.json"

@@ -10,7 +10,7 @@ from augment.errors import AugmentError
 from augment.online import Draws, apply, draw
 from augment.photometric import SETS, Photometric, PhotometricConfig
 from episodes import CameraInfo, DatasetInfo
-from policies.config import EncoderConfig, Pooling, TrainConfig
+from policies.config import EncoderConfig, Pooling, Recolouring
 from policies.errors import PolicyError
 from policies.patches import Keep, cut
 from policies.recolour import Recolour
@@ -62,8 +62,10 @@ def test_none_leaves_everything() -> None:
 def test_what_is_not_known_is_refused(settings: dict) -> None:
     with pytest.raises(AugmentError, match="known"):
         PhotometricConfig(**settings)
-    with pytest.raises(PolicyError, match="known"):
-        TrainConfig(photometric="rt1")
+
+
+def test_training_knows_every_set() -> None:
+    assert [known.value for known in Recolouring] == list(SETS)
 
 
 def test_in_training_patches_become_whole_pictures_and_patches_again() -> None:
@@ -91,10 +93,10 @@ def test_training_takes_a_set_where_pictures_are_whole_and_says_so_where_not(tmp
 
     data = open_dataset(write_dataset(tmp_path / "data"))
     encoder = EncoderConfig(Pooling.mean, patch=8, dim=16, layers=1, heads=2)
-    cfg = tiny_train(tmp_path / "data", tmp_path / "out", policy=tiny_policy(encoder=encoder), photometric="pi0")
+    cfg = tiny_train(tmp_path / "data", tmp_path / "out", policy=tiny_policy(encoder=encoder), photometric=Recolouring.pi0)
     sampler, _ = open_sampler(cfg, data)
     first, again, other = (sampler.draw(0, step, 4).patches for step in (0, 0, 1))
     assert torch.equal(first.pixels, again.pixels)
     assert not torch.equal(first.pixels, other.pixels)
     with pytest.raises(PolicyError, match="needs whole pictures"):
-        open_sampler(tiny_train(tmp_path / "data", tmp_path / "other", photometric="pi0"), data)
+        open_sampler(tiny_train(tmp_path / "data", tmp_path / "other", photometric=Recolouring.pi0), data)
