@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
 from augment.augmentation import Augmentation
+from augment.background import BackgroundConfig, open_background
+from augment.library import Library, cut_out
+from augment.photometric import PhotometricConfig, open_photometric
+from augment.swap import SwapConfig, open_swap
 from augment.viewpoint import ViewpointConfig, open_viewpoint
 from augment.world import World
 from episodes import Episode
@@ -23,8 +27,8 @@ Cure = Callable[[Episode, np.random.Generator], Episode]
 
 
 @contextmanager
-def open_cure(cell: Cell, size: int) -> Iterator[Cure]:
-    """The cure of a cell, for pictures of `size` px: an episode in, another one out. Raises EvalError for one that is not there."""
+def open_cure(cell: Cell, size: int, episodes: Sequence[Episode]) -> Iterator[Cure]:
+    """The cure of a cell, for its episodes with pictures of `size` px: an episode in, another out. Raises EvalError for no such cure."""
     with ExitStack() as stack:
         world = stack.enter_context(World(contract(cell, size), objects=(RED, BLUE)))
         match cell.cure:
@@ -34,6 +38,14 @@ def open_cure(cell: Cell, size: int) -> Iterator[Cure]:
                 yield _by_island(_warps(cell, world, "depth"))
             case "viewpoint, plane":
                 yield _by_island(_warps(cell, world, "plane"))
+            case "background":
+                yield open_background(BackgroundConfig(), world)
+            case "photometric":
+                yield open_photometric(PhotometricConfig(set="openvla"), world)
+            case "object swap":
+                firsts = {episode.provenance["island"]: episode for episode in reversed(episodes)}
+                crops = [crop for k, episode in firsts.items() for crop in cut_out(episode, world, f"island {k}")]
+                yield open_swap(SwapConfig(), world, Library(crops))
             case _:
                 raise EvalError(f"no cure {cell.cure!r}")
 

@@ -76,8 +76,8 @@ def _section(finding: Finding, figure: Path, answer: Sequence[str], scale: Scale
             "",
             *(f"- {sentence}" for sentence in answer),
             "",
-            "Shared: normalised mutual information of place and camera angle in the data, as `cezanne diagnose` finds it. Degree from 0 to 1 "
-            f"and success in %, each with its 95 % interval over policies and islands. {scale.seeds} training seeds, "
+            "Shared: normalised mutual information of place and camera angle in the data, as `cezanne diagnose` finds it. Degree from 0 to "
+            f"1 and success in %, each with its 95 % interval over policies and islands. {scale.seeds} training seeds, "
             f"{2 * scale.out} rollouts out of distribution and {2 * scale.inside} in distribution each; "
             f"{finding.seconds / 60:.0f} min of one core. `{command}`. Code {', '.join(codes)}.",
             "",

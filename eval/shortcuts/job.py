@@ -95,7 +95,7 @@ def _work(job: Job, folder: Path, scratch: Path, threads: int) -> dict[str, Any]
     began = time.monotonic()
     episodes = list(film(cell, folder / "play", scale.demonstrations, scale.size, np.random.default_rng([job.seed, 0])))
     info = contract(cell, scale.size)
-    mended = _mended(episodes, cell, job.seed)
+    mended = _mended(episodes, job)
     DatasetWriter(scratch / "data", info).write("all", mended)
     drawn = time.monotonic()
     losses = _train(job, scratch, threads)
@@ -119,15 +119,16 @@ def _work(job: Job, folder: Path, scratch: Path, threads: int) -> dict[str, Any]
     }
 
 
-def _mended(episodes: list[Episode], cell: Cell, seed: int) -> list[Episode]:
+def _mended(episodes: list[Episode], job: Job) -> list[Episode]:
     """The episodes and what the cure adds to them; what it refuses is left out."""
+    cell = job.cell
     if not cell.cure or cell.cure == "bridge":
         return episodes
     mended = list[Episode]()
-    with open_cure(cell, episodes[0].images["side"].shape[1]) as cure:
+    with open_cure(cell, job.scale.size, episodes) as cure:
         for k, episode in enumerate(episodes):
             with suppress(AugmentError):
-                mended.append(cure(episode, np.random.default_rng([seed, 1, k])))
+                mended.append(cure(episode, np.random.default_rng([job.seed, 1, k])))
     if not mended:
         raise EvalError(f"{cell.cure}: no episode of {cell.label} could be mended")
     return [*episodes, *mended]
