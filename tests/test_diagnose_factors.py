@@ -160,3 +160,12 @@ def test_missing_weights_name_the_file(tmp_path) -> None:
     assert open_features("auto", str(tmp_path))[0] == "classic"
     with pytest.raises(AugmentError, match="known"):
         open_features("clip")
+
+
+def test_islands_can_be_told_among_hundreds_of_pairs() -> None:
+    places = [(0.5, 0.05), (0.5, -0.05)]
+    many = [subdataset(f"set {k}", places * 6, [-6.0, 6.0] * 6, qpos=np.zeros((12, 7))) for k in range(30)]
+    found = tabulate(many).dependences(np.random.default_rng(0), permutations=99)
+    told = [d for d, p in zip(found, holm(found), strict=True) if p < 0.05]
+    assert {(d.u, d.v) for d in told} == {("object sideways", "camera angle")}
+    assert "mixture" in {d.where for d in told}

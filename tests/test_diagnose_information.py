@@ -114,10 +114,25 @@ def test_counts_are_by_value_in_order() -> None:
 
 
 def test_few_values_stay_as_they_are_and_many_become_intervals_of_equal_counts() -> None:
-    assert bins([1.0, 2.0, 1.0, 1.01], 0.02) == ("1", "2", "1", "1")
+    assert bins([1.0, 2.0, 1.0, 1.01], 0.02) == ("1.00", "2.00", "1.00", "1.00")
     assert len(set(bins([1.0, 2.0, 1.0, 1.05], 0.02))) == 3
     labels = bins(np.linspace(0, 1, 216).tolist())
     assert len(set(labels)) == 6
     assert {labels.count(label) for label in set(labels)} == {36}
     assert len(set(bins(np.linspace(0, 1, 216).tolist(), 0.05))) == 6  # a continuum is no cluster, however near its values
     assert set(bins([4.0] * 9)) == {"4"}
+
+
+def test_labels_have_no_more_digits_than_the_measurement() -> None:
+    assert set(bins([-0.00621, 0.1234], 0.02)) == {"-0.01", "0.12"}
+    assert set(bins([-0.001, -0.002], 0.02)) == {"0.00"}  # no negative zero
+    assert set(bins([34.9, 45.2], 1.0)) == {"35", "45"}
+    assert all(len(end) <= 5 for label in bins(np.linspace(-0.1, 0.1, 60).tolist(), 0.02) for end in label.split(" to "))
+
+
+def test_a_wide_table_is_dealt_out_in_pieces() -> None:
+    rng = np.random.default_rng(0)
+    u, v = rng.integers(300, size=900).tolist(), rng.integers(20, size=900).tolist()
+    found = depend(("u", u), ("v", v), rng, permutations=500)
+    assert 0 < found.null < 1
+    assert abs(found.adjusted) < 0.05

@@ -6,6 +6,7 @@ it does not (v) must be independent over the whole mixture, else a policy can re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from augment.errors import AugmentError
 
 SUPPORT = 1e-12
 """Probabilities below this are none."""
+_CELLS = 1_000_000
+"""Of drawn tables that are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,12 @@ def depend(
     total = entropy(joint.sum(1)) + entropy(joint.sum(0))
     if total <= SUPPORT or min(joint.shape) < 2:  # a factor that does not vary shares nothing, however it is dealt
         return Dependence(u[0], v[0], where, joint, u_labels, v_labels, value, 0.0, 1.0)
-    drawn = random_table(joint.sum(1), joint.sum(0)).rvs(permutations, random_state=rng)
-    tables = drawn.reshape(permutations, -1) / joint.sum()
-    inside = -(tables * np.log2(np.where(tables > 0, tables, 1))).sum(1)
+    tables, count = random_table(joint.sum(1), joint.sum(0)), int(joint.sum())
+    weight = np.arange(count + 1) * np.log2(np.maximum(np.arange(count + 1), 1))  # n log2 n of the counts that there can be
+    inside, most = np.empty(permutations), max(_CELLS // joint.size, 1)
+    for first in range(0, permutations, most):
+        drawn = tables.rvs(min(most, permutations - first), random_state=rng)
+        inside[first : first + most] = np.log2(count) - weight[drawn.reshape(-1, joint.size)].sum(1) / count
     null = np.clip(2 * (total - inside) / total, 0, 1)
     p = (1 + np.count_nonzero(null >= value - 1e-12)) / (1 + permutations)
     return Dependence(u[0], v[0], where, joint, u_labels, v_labels, value, float(null.mean()), float(p))
@@ -140,23 +146,26 @@ def bins(values: Sequence[float], resolution: float = 0.0, most: int = 6) -> tup
     """A label for each value of a continuous factor: the middle of its cluster where there are a few narrow ones, else an interval.
 
     Values that lie no further apart than `resolution` are one cluster, so that errors of measurement do not look like information; there
-    are at most `most`, none wider than three times the resolution.
+    are at most `most`, none wider than three times the resolution. Labels have no more digits than the resolution, and no interval is
+    narrower than its last digit.
     Intervals hold equal numbers of episodes; there are twice the cube root of that number (Rice's rule), at most `most`: so few that
     chance does not look like dependence. Raises AugmentError for what is not finite.
     """
     x = np.asarray(values, float)
     if not np.isfinite(x).all():
         raise AugmentError("a factor holds what is not finite; leave those episodes out")
+    digits = max(-math.floor(math.log10(resolution)), 0) if resolution > 0 else None
     order = np.argsort(x, kind="stable")
     cluster = np.empty(len(x), np.int64)
     cluster[order] = np.concatenate([[0], np.cumsum(np.diff(x[order]) > max(resolution, 1e-9))])
     spread = max((float(np.ptp(x[cluster == k])) for k in range(min(cluster.max(initial=-1) + 1, most))), default=0.0)
     if cluster.max(initial=0) < most and spread <= 3 * resolution + 1e-9:
-        return tuple(f"{x[cluster == k].mean():.3g}" for k in cluster)
+        return tuple(_told(float(x[cluster == k].mean()), digits) for k in cluster)
     count = int(np.clip(np.ceil(2 * len(x) ** (1 / 3)), 2, most))
-    edges = np.unique(np.quantile(x, np.linspace(0, 1, count + 1)))
+    edges = np.quantile(x, np.linspace(0, 1, count + 1))
+    edges = np.unique(edges if digits is None else edges.round(digits))
     place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
-    return tuple(f"{edges[k]:.3g} to {edges[k + 1]:.3g}" for k in place)
+    return tuple(f"{_told(edges[k], digits)} to {_told(edges[k + 1], digits)}" for k in place)
 
 
 def _distribution(p: np.ndarray) -> np.ndarray:
@@ -164,6 +173,11 @@ def _distribution(p: np.ndarray) -> np.ndarray:
     if not np.isfinite(p).all() or (p < 0).any() or p.sum() <= 0:
         raise AugmentError("a table of counts or probabilities must be finite, not negative and not all zero")
     return p / p.sum()
+
+
+def _told(value: float, digits: int | None) -> str:
+    """A number with so many digits behind the point; None: three digits in all."""
+    return f"{value:.3g}" if digits is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _order(value: Hashable) -> tuple[float, str]:
