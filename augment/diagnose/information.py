@@ -165,7 +165,8 @@ def bins(values: Sequence[float], resolution: float = 0.0, most: int = 6) -> tup
     edges = np.quantile(x, np.linspace(0, 1, count + 1))
     edges = np.unique(edges if digits is None else edges.round(digits))
     place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
-    return tuple(f"{_told(edges[k], digits)} to {_told(edges[k + 1], digits)}" for k in place)
+    ends = [_told(float(edge), digits) for edge in edges]
+    return tuple(f"{ends[k]} to {ends[k + 1]}" for k in place)
 
 
 def _distribution(p: np.ndarray) -> np.ndarray:
