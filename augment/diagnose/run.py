@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
-from augment.diagnose.advice import additions, remedies, verdict
-from augment.diagnose.diversity import Diversity, Estimator, measure
+from augment.diagnose.advice import GOOD, additions, remedies, verdict
+from augment.diagnose.diversity import Estimator, measure
 from augment.diagnose.factors import Table, choose_camera, holm, tabulate
 from augment.diagnose.features import KINDS, open_features, words
-from augment.diagnose.figures import draw_diversity, draw_factors, draw_joint, draw_map, draw_sweep
-from augment.diagnose.information import Dependence, disjoint_value, entropy, overlap_bound
+from augment.diagnose.information import disjoint_value, entropy, overlap_bound
+from augment.diagnose.page import ALPHA, Diagnosis, Finding, render
 from augment.diagnose.source import SubDataset, open_subdataset
 from augment.errors import AugmentError
 
-_SHOWN = 12
-"""Pairs of factors in the table of the page."""
+_LOOKED_AT = 500
+"""Episodes of a sub-dataset whose pictures are looked at, unless `samples` asks for more; factors are read of all."""
 
 
 @dataclass
@@ -48,7 +50,7 @@ class DiagnoseConfig:
     estimator: Estimator = Estimator.without_self_pairs
     """Which pairs count inside a sub-dataset."""
     permutations: int = 1999
-    """Of each test of independence."""
+    """Of each test of independence; more where there are so many pairs that none could be told to depend."""
     seed: int = 0
     """Of samples, permutations and the bootstrap."""
     fail_above: float = 1.0
@@ -57,62 +59,92 @@ class DiagnoseConfig:
     def __post_init__(self) -> None:
         if self.features not in KINDS:
             raise AugmentError(f"features={self.features}; known: {', '.join(KINDS)}")
-        if not 1 <= self.temperature <= 1000:
-            raise AugmentError(f"temperature={self.temperature:g}; 1 to 1000, the paper's bars are at 20")
+        if not 1 <= self.temperature <= 100:
+            raise AugmentError(f"temperature={self.temperature:g}; 1 to 100, the paper's bars are at 20")
         if not 99 <= self.permutations <= 100_000:
             raise AugmentError(f"permutations={self.permutations}; 99 to 100,000")
         if self.samples < 0 or self.seed < 0:
             raise AugmentError(f"samples={self.samples}, seed={self.seed}; neither can be negative")
-        if not 0 < self.fail_above <= 1:
-            raise AugmentError(f"fail_above={self.fail_above:g} is a share of information, above 0 and at most 1")
+        if not 0 <= self.fail_above <= 1:
+            raise AugmentError(f"fail_above={self.fail_above:g} is a share of information, 0 to 1")
 
 
 def run(cfg: DiagnoseConfig) -> dict[str, Any]:
-    """Writes the report and returns its summary; `ok` is False where a pair shares more than `fail_above`."""
+    """Writes `report.html`, `summary.json` and `factors.csv`; in the summary, `ok` is False where a pair shares more than `fail_above`."""
     began = time.monotonic()
     mixture = open_mixture(cfg.data)
     rng = np.random.default_rng(cfg.seed)
     camera = choose_camera(mixture, cfg.camera)
     kind, extract = open_features(cfg.features, cfg.weights)
-    drawn = [_drawn(sub, rng) for sub in mixture]
-    features = [extract(sub.pictures[camera]) for sub in drawn]
+    looked_at = [_drawn(sub, rng, max(cfg.samples, _LOOKED_AT)) for sub in mixture]
+    features = [extract(sub.pictures[camera]) for sub in looked_at]
     extracted = time.monotonic()
-    temperatures = sorted({*range(10, 101, 10), cfg.temperature})
     names = [sub.name for sub in mixture]
+    temperatures = sorted({*range(10, 101, 10), cfg.temperature})
     how = {"estimator": cfg.estimator, "samples": cfg.samples, "temperatures": temperatures}
-    diversity = measure(features, names, rng, **how)
-    spoken = measure([words(sub.instructions) for sub in drawn], names, rng, **{**how, "resamples": 20})
+    pictures = measure(features, names, rng, **how)
+    spoken = measure([words(sub.instructions) for sub in looked_at], names, rng, **how)
     table = tabulate(mixture, camera)
-    found = table.dependences(rng, cfg.permutations)
-    corrected = holm(found)
-    worst, p = _worst(found, corrected)
-    said = verdict(worst, p)
-    bad = worst is not None and p <= 0.05
-    notes = [*(f"{sub.name}: {note}" for sub in mixture for note in sub.notes), *_duplicates(drawn, camera), *diversity.notes, *table.notes]
-    page = _page(cfg, drawn, features, diversity, spoken, found, corrected, worst, said, bad, notes, kind, camera)
-    out = Path(cfg.out)
-    report = _write(out, page, table)
-    print(said, file=sys.stderr)
-    k = temperatures.index(cfg.temperature)
-    return {
+    findings = judge(table, rng, cfg.permutations)
+    worst = choose_worst(findings)
+    mends = worst is not None and worst.depends and worst.pair.nmi > GOOD
+    said = verdict(None if worst is None else worst.pair, 1.0 if worst is None else worst.p, alpha=ALPHA)
+    notes = [
+        *(f"{sub.name}: {note}" for sub in mixture for note in sub.notes),
+        *_duplicates(looked_at, camera),
+        *pictures.notes,
+        *table.notes,
+    ]
+    if len(mixture) == 1:
+        notes.append("one sub-dataset: disparity and fragmentation are undefined")
+    if kind == "classic" and cfg.features == "auto":
+        notes.append("no weights of DINOv2 and SigLIP at hand (weights=FOLDER): features without any learning instead")
+    page = render(
+        Diagnosis(
+            looked_at,
+            tuple(map(len, mixture)),
+            camera,
+            kind,
+            features,
+            pictures,
+            spoken,
+            cfg.temperature,
+            table,
+            findings,
+            worst,
+            said,
+            additions(worst.pair) if worst and mends else (),
+            remedies(table, worst.pair, dict(zip(names, cfg.data, strict=True))) if worst and mends else (),
+            _proposition(table, worst, findings),
+            cfg.permutations,
+            notes,
+            _command(cfg),
+        )
+    )
+    out, k = Path(cfg.out), temperatures.index(cfg.temperature)
+    summary = {
         "subdatasets": names,
         "episodes": sum(map(len, mixture)),
+        "camera": camera,
         "features": kind,
-        "estimator": diversity.estimator.value,
-        "samples": diversity.samples,
-        "ln_diversity": {name: round(float(v), 4) for name, v in zip(names, diversity.diversity[k], strict=True)},
-        "ln_disparity": _number(diversity.disparity[k]),
-        "ln_fragmentation": _number(diversity.fragmentation[k]),
-        "worst": None
-        if worst is None
-        else {"u": worst.u, "v": worst.v, "where": worst.where, "nmi": round(worst.nmi, 4), "p": round(p, 5)},
+        "estimator": pictures.estimator.value,
+        "samples": pictures.samples,
+        "temperature": cfg.temperature,
+        "diversity": {name: _value(ln) for name, ln in zip(names, pictures.diversity[k], strict=True)},
+        "disparity": _value(pictures.disparity[k]),
+        "fragmentation": _value(pictures.fragmentation[k]),
+        "worst": None if worst is None else _said(worst),
+        "depending": [_said(finding) for finding in findings if finding.depends],
         "verdict": said,
         "notes": notes,
-        "report": str(report),
+        "report": str(out / "report.html"),
         "seconds": round(time.monotonic() - began, 1),
         "seconds_after_features": round(time.monotonic() - extracted, 1),
-        "ok": not (bad and worst is not None and worst.nmi > cfg.fail_above),
+        "ok": not any(f.depends and f.pair.nmi > cfg.fail_above for f in findings if f.pair.v != "sub-dataset"),
     }
+    _write(out, {"report.html": page, "summary.json": json.dumps(summary, indent=1) + "\n", "factors.csv": _csv(table)})
+    print(said, file=sys.stderr)
+    return summary
 
 
 def open_mixture(folders: Sequence[str]) -> list[SubDataset]:
@@ -125,26 +157,32 @@ def open_mixture(folders: Sequence[str]) -> list[SubDataset]:
             raise AugmentError(f"data names {path.name} twice; its episodes would count double")
     short = [path.name for path in paths]
     names = [name if short.count(name) == 1 else f"{path.parent.name}/{name}" for name, path in zip(short, paths, strict=True)]
+    names = [name if names.count(name) == 1 else folder for name, folder in zip(names, folders, strict=True)]
     return [open_subdataset(path, name=name) for name, path in zip(names, paths, strict=True)]
 
 
-def _named(found: Dependence, p: float) -> dict[str, Any]:
-    return {"u": found.u, "v": found.v, "where": found.where, "nmi": round(found.nmi, 4), "p": round(p, 5)}
+def judge(table: Table, rng: np.random.Generator, permutations: int) -> list[Finding]:
+    """Every pair of a relevant and an irrelevant factor that both vary, over the mixture and inside its sub-datasets.
+
+    These two are different questions, each with its own correction (Holm) for all of its pairs.
+    """
+    found = [d for d in table.dependences(rng, permutations) if min(d.joint.shape) > 1]
+    families = [[d for d in found if (d.where == "mixture") is whole] for whole in (True, False)]
+    return [Finding(d, p) for family in families for d, p in zip(family, holm(family), strict=True)]
 
 
-def _drawn(sub: SubDataset, rng: np.random.Generator, most: int = 500) -> SubDataset:
+def choose_worst(findings: Sequence[Finding]) -> Finding | None:
+    """The pair that shares most beyond chance, of those that can be told to depend if there are any; None where nothing varies.
+
+    Which sub-dataset an episode is of sums up all that differs between them, so a pair with it is chosen only where there is no other.
+    """
+    named = [finding for finding in findings if finding.pair.v != "sub-dataset"] or findings
+    return min(named, key=lambda f: (not f.depends, -f.pair.adjusted), default=None)
+
+
+def _drawn(sub: SubDataset, rng: np.random.Generator, most: int) -> SubDataset:
     """At most `most` of its episodes, in order."""
     return sub if len(sub) <= most else sub.choose(np.sort(rng.choice(len(sub), most, replace=False)))
-
-
-def _worst(found: Sequence[Dependence], corrected: Sequence[float]) -> tuple[Dependence | None, float]:
-    """The pair that shares most beyond chance, of those that can be told to depend if any; and its p for all together."""
-    telling = [(p > 0.05, -d.adjusted, k) for k, (d, p) in enumerate(zip(found, corrected, strict=True)) if min(d.joint.shape) > 1]
-    telling = [entry for entry in telling if found[entry[2]].v != "sub-dataset"] or telling  # its name is what the others explain
-    if not telling:
-        return None, 1.0
-    k = min(telling)[2]
-    return found[k], corrected[k]
 
 
 def _duplicates(mixture: Sequence[SubDataset], camera: str) -> list[str]:
@@ -162,136 +200,69 @@ def _duplicates(mixture: Sequence[SubDataset], camera: str) -> list[str]:
     return said
 
 
-def _page(
-    cfg: DiagnoseConfig,
-    mixture: Sequence[SubDataset],
-    features: Sequence[np.ndarray],
-    diversity: Diversity,
-    spoken: Diversity,
-    found: Sequence[Dependence],
-    corrected: Sequence[float],
-    worst: Dependence | None,
-    said: str,
-    bad: bool,
-    notes: Sequence[str],
-    kind: str,
-    camera: str,
-) -> str:
-    k = diversity.temperatures.index(cfg.temperature)
-    rows = [
-        {"u": d.u, "v": d.v, "where": d.where, "nmi": d.nmi, "null": d.null, "adjusted": d.adjusted, "p": p}
-        for d, p in zip(found, corrected, strict=True)
-    ]
-    least = diversity.nearest(k)
-    context = {
-        "names": diversity.names,
-        "episodes": sum(map(len, mixture)),
-        "camera": camera,
-        "verdict": said,
-        "bad": bad,
-        "kind": kind,
-        "map": draw_map(features, diversity.names, [sub.pictures[camera] for sub in mixture]),
-        "diversity_figure": draw_diversity(diversity, cfg.temperature),
-        "sweep_figure": draw_sweep(diversity) if len(mixture) > 1 else "",
-        "nearest": f"{least[0]} and {least[1]}, e^{least[2]:.1f}" if least else "",
-        "temperature": cfg.temperature,
-        "sets": [
-            {
-                "name": sub.name,
-                "episodes": len(sub),
-                "diversity": _power(diversity.diversity[k, i]),
-                "words": _power(spoken.diversity[k, i]),
-            }
-            for i, sub in enumerate(mixture)
-        ],
-        "method": _method(diversity, kind, cfg),
-        "notes": notes,
-        "rows": sorted(rows, key=lambda row: (row["p"] > 0.05, -row["adjusted"]))[:_SHOWN],
-    }
-    if worst is not None:
-        context |= {
-            "factors_figure": draw_factors(found, worst),
-            "joint_figure": draw_joint(worst),
-            "where": worst.where,
-            "u": worst.u,
-            "v": worst.v,
-            "additions": additions(worst) if bad else (),
-            "remedies": remedies(worst, cfg.data[0]),
-            "bounds": _bounds(worst, found, mixture),
-        }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.ChainableUndefined, trim_blocks=True
-    )
-    return environment.get_template("page.html.j2").render(context)
-
-
-def _method(found: Diversity, kind: str, cfg: DiagnoseConfig) -> list[str]:
-    """What an honest replication must state."""
-    features = {
-        "classic": "Features: colours, edges and layout, without any learning (no weights were given). Their cosines are not those of "
-        "DINOv2 and SigLIP, so diversity, disparity and temperatures cannot be compared with the paper's figures, only within this report.",
-        "dinov2+siglip": "Features: DINOv2 (ViT-L/14 with registers) and SigLIP (So400M/14) at 224 px, timm's pooled outputs, each of unit "
-        "length, then both together. The paper does not say which variants it used.",
-    }[kind]
-    return [
-        features,
-        f"First frames only, {found.samples} of each sub-dataset; estimator {found.estimator.value}.",
-        "Diversity of the mixture is the harmonic mean of the sub-datasets', which the paper's figures bear out; the text does not say it.",
-        "Instructions as counts of words and of letters in threes, hashed: their diversity too is of this report only.",
-        f"Information is exact, from counts. p by {cfg.permutations} permutations, corrected for all pairs of factors by Holm's method. "
-        "Continuous factors are cut into at most six intervals of equal counts, or into clusters where there are a few.",
-        "Proposition 3.2 of the paper is false as stated; its bound is shown only where its proof holds.",
-        "Dependence says what a policy could read off, not that it does: how it pools pictures decides as much.",
-    ]
-
-
-def _bounds(worst: Dependence, found: Sequence[Dependence], mixture: Sequence[SubDataset]) -> str:
-    """Proposition 3.1's value or 3.2's bound for the worst pair, where there are two sub-datasets and it holds."""
-    inside = {d.where: d for d in found if (d.u, d.v) == (worst.u, worst.v) and d.where != "mixture"}
-    if len(mixture) != 2 or len(inside) != 2 or worst.where != "mixture":
+def _proposition(table: Table, worst: Finding | None, findings: Sequence[Finding]) -> str:
+    """Proposition 3.1's value or 3.2's bound for the worst pair, where their conditions hold: two equal parts, independent inside."""
+    names = list(dict.fromkeys(table.owner))
+    if worst is None or worst.pair.where != "mixture" or len(names) != 2:
         return ""
-    u, v = (_marginals(list(inside.values()), axis) for axis in (0, 1))
+    pair = worst.pair
+    if len({table.owner.count(name) for name in names}) > 1 or any(
+        f.depends and f.pair.where != "mixture" and (f.pair.u, f.pair.v) == (pair.u, pair.v) for f in findings
+    ):
+        return "The paper's propositions are for sub-datasets of one size whose factors are independent inside, and say nothing here."
+    u, v = (_shares(table, name, names) for name in (pair.u, pair.v))
+    if not any((p > 0).all(0).any() for p in (u, v)):
+        value = disjoint_value(sum(entropy(row) for p in (u, v) for row in p))
+        return f"The sub-datasets share no value of either factor: Proposition 3.1 of the paper gives {value:.2f}, measured {pair.nmi:.2f}."
     bound = overlap_bound(u, v)
     if bound is None:
         return (
-            "The two sub-datasets share values of a factor with other frequencies: the paper's bound (Proposition 3.2) does not hold there "
-            "and is not shown."
+            "The sub-datasets share values in other proportions: the bound of the paper's Proposition 3.2 does not hold, and is not shown."
         )
-    meet = any((p > 0).all(0).any() for p in (u, v))
-    if meet:
-        return f"Proposition 3.2 bounds the shared information by {bound:.2f}, were the sub-datasets of one size and independent inside."
-    value = disjoint_value(sum(entropy(row) for p in (u, v) for row in p))
-    return f"They share no value of either factor: Proposition 3.1 gives {value:.2f}, were they of one size and independent inside."
+    return f"Proposition 3.2 of the paper bounds what is shared by {bound:.2f}, measured {pair.nmi:.2f}."
 
 
-def _marginals(pair: Sequence[Dependence], axis: int) -> np.ndarray:
-    """Probabilities of one factor in two sub-datasets over the values of both, (2, n)."""
-    labels = [d.u_labels if axis == 0 else d.v_labels for d in pair]
-    values = sorted({label for mine in labels for label in mine})
-    table = np.zeros((2, len(values)))
-    for row, d, mine in zip(table, pair, labels, strict=True):
-        row[[values.index(label) for label in mine]] = d.joint.sum(1 - axis) / d.joint.sum()
-    return table
+def _shares(table: Table, factor: str, names: Sequence[str]) -> np.ndarray:
+    """Probabilities of a factor's values in each sub-dataset, (M, n)."""
+    found = table.named(factor).values
+    values = sorted(set(found))
+    rows = [[sum(value == v for value, owner in zip(found, table.owner, strict=True) if owner == name) for v in values] for name in names]
+    return np.array(rows, float) / np.sum(rows, axis=1, keepdims=True)
 
 
-def _write(out: Path, page: str, table: Table) -> Path:
+def _command(cfg: DiagnoseConfig) -> str:
+    """What makes this report again."""
+    fresh, said = DiagnoseConfig(), [f"data=[{','.join(cfg.data)}]"]
+    for key in fields(cfg):
+        value = getattr(cfg, key.name)
+        if key.name != "data" and value != getattr(fresh, key.name):
+            said.append(f"{key.name}={value.value if isinstance(value, Enum) else value}")
+    return f"cezanne diagnose {' '.join(said)}"
+
+
+def _csv(table: Table) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["sub-dataset of the episode", *(factor.name for factor in table.factors)])
+    rows.writerows(zip(table.owner, *(factor.values for factor in table.factors), strict=True))
+    return text.getvalue()
+
+
+def _write(out: Path, files: dict[str, str]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with open(part := out / f".factors-{os.getpid()}", "w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(["sub-dataset of the episode", *(factor.name for factor in table.factors)])
-            rows.writerows(zip(table.owner, *(factor.values for factor in table.factors), strict=True))
-        part.replace(out / "factors.csv")
-        (part := out / f".report-{os.getpid()}").write_text(page, encoding="utf-8")
-        return part.replace(out / "report.html")
+        for name, text in files.items():
+            (part := out / f".{name}-{os.getpid()}").write_text(text, encoding="utf-8")
+            part.replace(out / name)
     except OSError as error:
         raise AugmentError(f"cannot write the report to {out}: {error.strerror or error}") from error
 
 
-def _number(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
+def _said(finding: Finding) -> dict[str, Any]:
+    pair = finding.pair
+    return {"u": pair.u, "v": pair.v, "nmi": round(pair.nmi, 4), "p": round(finding.p, 5), "where": pair.where}
 
 
-def _power(ln: float) -> str:
-    """A number from its logarithm, for people."""
-    return f"{np.exp(ln):.3g}" if ln < 12 else f"10^{ln / np.log(10):.1f}"
+def _value(ln: float) -> float | None:
+    """From its logarithm, to six digits; None where it is undefined."""
+    return float(f"{np.exp(ln):.6g}") if np.isfinite(ln) else None
