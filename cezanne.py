@@ -84,6 +84,13 @@ VERBS = (
         "cezanne train data=data/toys out=runs/detpool",
     ),
     Verb(
+        "remix",
+        "policies.remix:RemixConfig",
+        "policies.remix:run",
+        "finds weights for the data sets of a mixture",
+        "cezanne remix train.mixture=mixture.yaml out=runs/remix",
+    ),
+    Verb(
         "eval",
         "eval.evaluate:EvalConfig",
         "eval.evaluate:run",

@@ -190,6 +190,10 @@ class TrainConfig:
 
     data: str = "data/toys"
     """Dataset folder, as `cezanne collect` writes it."""
+    mixture: str = ""
+    """A file of data sets and their weights, instead of `data`: see docs/mixtures.md."""
+    balance: bool = True
+    """Whether a weight of the mixture counts for each step of its data set (so that 1 everywhere is all steps alike), or for all of it."""
     out: str = "runs/train"
     """Run folder: checkpoints, log, TensorBoard events, cache."""
     select: Selection = field(default_factory=Selection)
@@ -251,6 +255,7 @@ class TrainConfig:
     """Show a progress bar on stderr."""
 
     def __post_init__(self) -> None:
+        require(not self.mixture or self.select == Selection(), "select belongs to one data set; a mixture names several")
         require_positive(self, "steps", "batch", "lr", "clip", "frame_stride", "validate_every", "log_every")
         require_not_negative(self, "seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "threads", "patches")
         require_not_negative(self, "checkpoint_steps", "checkpoint_seconds")

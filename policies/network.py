@@ -107,11 +107,15 @@ class PolicyNetwork(nn.Module):
         with torch.autocast(batch.proprio.device.type, torch.bfloat16, enabled=bfloat16):
             views = self.encoder.encode(batch.patches, batch.jitter).view(b, c, -1, self.config.encoder.dim)
         actions, grasp = self(views, batch.proprio)
-        targets = (self._from_absolute(batch.targets, batch.proprio[:, -1]) - self.stats.action_mean) / self.stats.action_std
+        targets = self.wanted(batch)
         weight = batch.weight[..., None].expand_as(targets)
         loss = (weight * (actions - targets).abs()).sum() / weight.sum().clamp(min=1)
         wanted = torch.where(batch.grasp_known[:, None], (batch.grasp - self.stats.grasp_mean) / self.stats.grasp_std, grasp.detach())
         return loss, functional.l1_loss(grasp, wanted)
+
+    def wanted(self, batch: Batch) -> Tensor:
+        """The targets of a batch as the network predicts them, normalised, (B, K, A)."""
+        return (self._from_absolute(batch.targets, batch.proprio[:, -1]) - self.stats.action_mean) / self.stats.action_std
 
     def act(self, views: Tensor, proprio: Tensor) -> Tensor:
         """Views (B, C, V, D) and raw proprioception (B, C, A) to absolute targets (B, K, A)."""

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from policies.blend import Blend
 from policies.cache import Cache
 from policies.config import Actions
 from policies.jitter import draw_jitter
@@ -37,6 +38,8 @@ class Sampler:
     before_closing: float = 0.0
     recolour: Recolour | None = None
     """A published photometric set; needs a cache of whole pictures."""
+    blend: Blend | None = None
+    """Weights of several data sets; None: every frame is as likely."""
 
     @cached_property
     def train_frames(self) -> np.ndarray:
@@ -73,12 +76,28 @@ class Sampler:
     def draw(self, seed: int, step: int, batch: int) -> Batch:
         """The training batch of a step."""
         rng = np.random.default_rng([seed, step])
+        return self.gather(self.choose(rng, batch), rng)
+
+    def choose(self, rng: np.random.Generator, batch: int) -> np.ndarray:
+        """Frames to train on, (B,)."""
         anywhere, opening = self.train_frames, self.early_frames
+        if self.blend is not None:
+            return self._blended(self.blend, rng, batch)
         frames = anywhere[rng.integers(len(anywhere), size=batch)]
         if len(opening):
             early = opening[rng.integers(len(opening), size=batch)]
             frames = np.where(rng.random(batch) < self.before_closing, early, frames)
-        return self.gather(frames, rng)
+        return frames
+
+    def _blended(self, blend: Blend, rng: np.random.Generator, batch: int) -> np.ndarray:
+        """Frames of the sets of a mixture (B,), by their weights."""
+        anywhere, opening, table = self.train_frames, self.early_frames, self.cache.table
+        sets = blend.pick(rng, batch)
+        frames = anywhere[blend.draw(table.frame[anywhere], rng, sets)]
+        if not len(opening):
+            return frames
+        early = blend.draw(table.frame[opening], rng, sets)
+        return np.where((rng.random(batch) < self.before_closing) & (early >= 0), opening[early], frames)
 
     def gather(self, frames: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
         """The batch of some frames (B,); with a generator it is augmented, for training."""

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from episodes.dataset import Dataset, open_dataset
+from policies.blend import Blend
 from policies.cache import Kept, open_cache
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain
 from policies.config import Recolouring, Selection, TrainConfig
@@ -44,11 +45,11 @@ def run(cfg: TrainConfig) -> dict[str, Any]:
     done = checkpoints(out)
     if done and not cfg.resume:
         raise PolicyError(f"{out} already holds a run at step {int(done[-1].name)}; resume=true continues it, or choose another out=")
-    dataset = open_selection(open_dataset(cfg.data), Path(cfg.data), cfg.select)
-    sampler, contract = open_sampler(cfg, dataset)
+    dataset, blend = open_data(cfg)
+    sampler, contract = open_sampler(cfg, dataset, blend)
     torch.manual_seed(cfg.seed)
     p = cfg.policy
-    fingerprint = _fingerprint(cfg, dataset, sampler.cache.fingerprint)
+    fingerprint = _fingerprint(cfg, dataset, sampler.cache.fingerprint, blend)
     made = Checkpoint(p, contract.with_policy(p.chunk, p.execute, p.history), measure_stats(sampler, p.actions), fingerprint)
     trainer = Trainer(cfg, made, sampler, device)
     if done:
@@ -62,6 +63,7 @@ def run(cfg: TrainConfig) -> dict[str, Any]:
         "samples_per_second": round(trainer.step * cfg.batch / max(seconds, 1e-9), 1),
         "checkpoint": str(checkpoints(out)[-1]),
         **_selected(cfg, dataset),
+        **({} if blend is None else {"mixture": made.fingerprint["mixture"]}),
         **{k: round(v, 5) for k, v in trainer.validate().items()},
     }
 
@@ -73,7 +75,23 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler, Contract]:
+def open_data(cfg: TrainConfig) -> tuple[Dataset | Selected, Blend | None]:
+    """What is trained on: a data set or what is selected of it, or a mixture's, with their weights. Raises PolicyError, StoreError."""
+    if not cfg.mixture:
+        return open_selection(open_dataset(cfg.data), Path(cfg.data), cfg.select), None
+    from episodes.mixture import Mixture
+
+    mixture = Mixture.load(cfg.mixture)
+    used = [entry for entry in mixture.entries if entry.weight > 0]
+    steps = [int(open_dataset(entry.path).lengths.sum()) for entry in used]
+    if empty := [entry.name for entry, n in zip(used, steps, strict=True) if not n]:
+        raise PolicyError(f"{empty[0]} of {cfg.mixture} holds no episode")
+    weights = np.array([entry.weight for entry in used]) * (steps if cfg.balance else 1)
+    blend = Blend(tuple(entry.name for entry in used), weights / weights.sum(), np.cumsum(steps))
+    return open_dataset([entry.path for entry in used]), blend
+
+
+def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected, blend: Blend | None = None) -> tuple[Sampler, Contract]:
     """The training samples of a dataset, from their cache in the run folder. Raises PolicyError, StoreError."""
     contract = Contract.of_dataset(dataset.info)
     encoder = cfg.policy.encoder
@@ -100,9 +118,12 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected) -> tuple[Sampler
         plain=form.shaped,
         before_closing=cfg.before_closing,
         recolour=Recolour(cfg.photometric.value, wrist, contract.size, encoder.patch) if cfg.photometric is not Recolouring.none else None,
+        blend=blend,
     )
     if not len(sampler.train_frames):
-        raise PolicyError(f"{cfg.data} holds no labelled step to train on")
+        raise PolicyError(f"{cfg.mixture or cfg.data} holds no labelled step to train on")
+    if blend is not None:
+        blend.check(cache.table.frame[sampler.train_frames])
     return sampler, contract
 
 
@@ -132,7 +153,7 @@ def _loop(cfg: TrainConfig, trainer: Trainer, out: Path) -> None:
             trainer.save(out)
 
 
-def _fingerprint(cfg: TrainConfig, dataset: Dataset | Selected, data: str) -> dict[str, Any]:
+def _fingerprint(cfg: TrainConfig, dataset: Dataset | Selected, data: str, blend: Blend | None = None) -> dict[str, Any]:
     """What made the weights. `dataset` names the seed of the toys, so that an evaluation can tell which are unseen."""
     versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
     settings = asdict(cfg)
@@ -142,6 +163,7 @@ def _fingerprint(cfg: TrainConfig, dataset: Dataset | Selected, data: str) -> di
         "data": data,
         "dataset": dict(dataset.info.fingerprint),
         **_selected(cfg, dataset),
+        **({} if blend is None else {"mixture": dict(zip(blend.names, blend.probability.round(6).tolist(), strict=True))}),
         "train": plain(settings),
         "versions": versions,
     }

@@ -73,10 +73,13 @@ def tiny_episode(toy: int, seed: int, sabotage: bool = False, steps: int = 10) -
     )
 
 
-def write_dataset(path: Path, toys: int = 4, per_toy: int = 3) -> Path:
+def tiny_info() -> DatasetInfo:
     camera = CameraInfo(SIZE, SIZE, 45.0, np.eye(3), np.eye(4))
-    info = DatasetInfo(fps=20, robot="stick", joints=tuple(f"joint{i}" for i in range(JOINTS)), cameras=dict.fromkeys(CAMERAS, camera))
-    writer = DatasetWriter(path, info)
+    return DatasetInfo(fps=20, robot="stick", joints=tuple(f"joint{i}" for i in range(JOINTS)), cameras=dict.fromkeys(CAMERAS, camera))
+
+
+def write_dataset(path: Path, toys: int = 4, per_toy: int = 3) -> Path:
+    writer = DatasetWriter(path, tiny_info())
     for toy in range(toys):
         writer.write(f"{toy:06d}", [tiny_episode(toy, k, sabotage=k == 1) for k in range(per_toy)])
     return path
