@@ -27,7 +27,15 @@ _REACH = 0.25
 _PAINTED = {"background": "background", "scene": "background", "table": "table", "texture": "table", "light": "photometric"}
 """The augmentation that gives a factor values that no demonstration had."""
 _NOUNS = {"object sideways": "object position to the side", "object forwards": "object position forwards"}
-_READ = {"object sideways": "object's position", "object forwards": "object's position", "object": "object"}
+_READ = {"object sideways": "object's position", "object forwards": "object's position"}
+_OFF = {
+    "camera angle": "camera",
+    "camera height": "camera",
+    "camera distance": "camera",
+    "start pose": "arm's start pose",
+    "sub-dataset": "looks of its sub-dataset",
+}
+"""What a policy would see of a factor."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,12 @@ def additions(found: Dependence) -> tuple[Addition, ...]:
     batch = max(1, round(float(np.mean(joint[joint > 0]))))
     chosen, now = list[Addition](), normalized_mutual_information(joint)
     while len(chosen) < _MOST and now > GOOD:
-        value, at = min((normalized_mutual_information(_plus(joint, at, batch)), at) for at in np.ndindex(*joint.shape))
+        i, j = np.unravel_index(int(np.argmin(_with_more(joint, batch).round(9))), joint.shape)
+        joint[i, j] += batch
+        value = normalized_mutual_information(joint)
         if value >= now - 1e-9:
             break
-        joint = _plus(joint, at, batch)
-        chosen.append(Addition(found.u_labels[at[0]], found.v_labels[at[1]], batch, now, value))
+        chosen.append(Addition(found.u_labels[int(i)], found.v_labels[int(j)], batch, now, value))
         now = value
     return tuple(chosen)
 
@@ -105,14 +114,18 @@ def verdict(found: Dependence | None, p: float, *, alpha: float = 0.05) -> str:
     if found is None:
         return "No pair of a relevant and an irrelevant factor varies: nothing can be said about shortcuts."
     u, v = noun(found.u), noun(found.v)
+    share = f"share {found.nmi:.2f} of their information"
+    chance = f", where so few episodes share {found.null:.2f} by chance"
     if p > alpha:
-        return (
-            f"No pair of factors can be told to depend. The nearest, {u} and {v}, share {found.nmi:.2f} of their information, where so few "
-            f"episodes share {found.null:.2f} by chance (p = {p:.2g})."
-        )
+        return f"No pair of factors can be told to depend. The nearest, {u} and {v}, {share}{chance} (p = {p:.2g})."
     where = "" if found.where == "mixture" else f" inside {found.where}"
-    said = f"{u[0].upper()}{u[1:]} and {v} share {found.nmi:.2f} of their information{where} (p = {p:.2g}): "
-    return said + f"a policy can read the {_READ.get(found.u, found.u)} off the {found.v.split()[0]}."
+    said = f"{u[0].upper()}{u[1:]} and {v} {share}{where}{chance if found.null > 0.05 else ''} (p = {p:.2g}): "
+    read, off = _READ.get(found.u, found.u), _OFF.get(found.v, found.v)
+    if found.adjusted > 0.5:
+        return f"{said}a policy can read the {read} off the {off}."
+    if found.adjusted > GOOD:
+        return f"{said}a policy can guess the {read} from the {off}."
+    return f"{said}they depend, but the {off} says little of the {read}."
 
 
 def noun(factor: str) -> str:
@@ -216,17 +229,13 @@ def _swapped(pair: _Pair, folders: Mapping[str, str]) -> Sequence[_Copied]:
     """Another object in the place of each: of its own sub-dataset where this does as well, else of all."""
     if pair.found.u not in ("object", "instruction"):
         return ()
-    tables = {}
-    for whose in ("own", "all"):
-        rows = np.zeros((len(pair.u), len(pair.u_labels)))
-        for mine in pair.members().values():
-            there = np.unique(pair.u[mine] if whose == "own" else pair.u)
-            for k in np.flatnonzero(mine):
-                others = there[there != pair.u[k]]
-                rows[k, others] = 1 / max(len(others), 1)
-        table = np.zeros_like(pair.joint)
-        np.add.at(table.T, pair.v, rows)
-        tables[whose] = table
+    tables = {"own": np.zeros_like(pair.joint), "all": np.zeros_like(pair.joint)}
+    for mine in pair.members().values():
+        counts = np.zeros_like(pair.joint)
+        np.add.at(counts, (pair.u[mine], pair.v[mine]), 1)
+        for whose, there in (("own", counts.sum(1) > 0), ("all", np.ones(len(counts), bool))):
+            if (others := there.sum() - 1) > 0:  # each but the one that is there, as often
+                tables[whose] += there[:, None] * (counts.sum(0) - counts) / others
     own, everything = (normalized_mutual_information(pair.joint + table) for table in tables.values())
     if own <= everything + 0.02:
         says, table, settings = "Puts another object of the same sub-dataset where each one is, and names it.", tables["own"], ""
@@ -251,7 +260,11 @@ def _padded(joint: np.ndarray, copies: np.ndarray) -> np.ndarray:
     return np.pad(joint, ((0, 0), (0, copies.shape[1] - joint.shape[1])))
 
 
-def _plus(joint: np.ndarray, at: tuple[int, ...], count: int) -> np.ndarray:
-    more = joint.copy()
-    more[at] += count
-    return more
+def _with_more(joint: np.ndarray, count: int) -> np.ndarray:
+    """Normalised mutual information with `count` more episodes in a cell, for each cell, (U, V)."""
+    weigh = lambda n: n * np.log2(np.maximum(n, 1))  # noqa: E731
+    change = lambda n: weigh(n + count) - weigh(n)  # noqa: E731
+    rows, columns, total = joint.sum(1, keepdims=True), joint.sum(0, keepdims=True), joint.sum() + count
+    sums = [weigh(n).sum() + change(n) for n in (rows, columns, joint)]
+    own, other, both = (np.log2(total) - np.broadcast_to(n, joint.shape) / total for n in sums)
+    return 2 * (own + other - both) / np.maximum(own + other, 1e-12)
