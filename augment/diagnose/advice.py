@@ -119,6 +119,10 @@ def verdict(found: Dependence | None, p: float, *, alpha: float = 0.05) -> str:
     if p > alpha:
         return f"No pair of factors can be told to depend. The nearest, {u} and {v}, {share}{chance} (p = {p:.2g})."
     where = "" if found.where == "mixture" else f" inside {found.where}"
+    if found.nmi <= GOOD:
+        return (
+            f"{u[0].upper()}{u[1:]} and {v} depend on each other but share only {found.nmi:.2f} of their information{where} (p = {p:.2g})."
+        )
     said = f"{u[0].upper()}{u[1:]} and {v} {share}{where}{chance if found.null > 0.05 else ''} (p = {p:.2g}): "
     read, off = _READ.get(found.u, found.u), _OFF.get(found.v, found.v)
     if found.adjusted > 0.5:
