@@ -42,6 +42,8 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "cezanne",
 }
+_PLAIN = {"facecolor": _PAPER, "edgecolor": "none", "pad": 1}
+"""Behind a text that lies over lines."""
 _NAMED = 12
 """Sub-datasets of which a first frame is drawn into the map."""
 _THUMBNAIL = 54
@@ -95,6 +97,7 @@ def draw_diversity(found: Diversity, temperature: float, *, comparable: bool) ->
         panel.set_yticks(at, found.names, color=_INK)
         panel.set_ylim(-0.6, count - 0.4)
         panel.set_xscale("log")
+        panel.set_xlim(left=0.9)  # no diversity is below 1
         for row, (shown, kind) in enumerate(((ROBOTS, "robot data, published"), (PICTURES, "pictures, published"))):
             places = np.array(list(shown.values()))
             below.plot(places, np.full(len(places), -row), "o", ms=4, color=_SOFT, alpha=0.7, lw=0)
@@ -125,7 +128,9 @@ def draw_sweep(found: Diversity, *, comparable: bool) -> Markup:
             values = np.log10(list(shown.values()))
             panel.plot(list(shown), values, color=_SOFT, lw=1.1, ls=(0, (4, 3)))
             said = f"fragmentation of {name}, published"
-            panel.annotate(said, (max(shown), values[-1]), (5, 0), textcoords="offset points", va="center", fontsize=8, color=_SOFT)
+            panel.annotate(
+                said, (max(shown), values[-1]), (5, 0), textcoords="offset points", va="center", fontsize=8, color=_SOFT, bbox=_PLAIN
+            )
         panel.set_xlim(right=max(found.temperatures) * 1.32)
         panel.set_xticks([t for t in panel.get_xticks() if t <= max(found.temperatures)])
         note = "" if comparable else " (published values: other features, not comparable)"

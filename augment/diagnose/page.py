@@ -203,19 +203,21 @@ def _matrix(found: Diagnosis) -> dict[str, Any] | None:
 
 
 def _inside(found: Diagnosis) -> dict[str, Any] | None:
-    """The pairs that depend most anywhere, over the mixture and inside every sub-dataset."""
+    """The pairs that depend most inside a sub-dataset, inside every one of them and over the mixture."""
     by_pair: dict[tuple[str, str], dict[str, Finding]] = {}
     for finding in found.findings:
-        if finding.pair.v != "sub-dataset":
-            by_pair.setdefault((finding.pair.u, finding.pair.v), {})[finding.pair.where] = finding
-    ranked = sorted(by_pair, key=lambda pair: min((not f.depends, -f.pair.adjusted) for f in by_pair[pair].values()))[:_PAIRS]
-    if not any(finding.pair.where != "mixture" for finding in found.findings):
+        by_pair.setdefault((finding.pair.u, finding.pair.v), {})[finding.pair.where] = finding
+    inside = {pair: [f for where, f in own.items() if where != "mixture"] for pair, own in by_pair.items()}
+    ranked = sorted(
+        (pair for pair in inside if inside[pair]), key=lambda pair: min((not f.depends, -f.pair.adjusted) for f in inside[pair])
+    )
+    if not ranked:
         return None
-    places = ["mixture", *found.pictures.names]
     return {
-        "columns": ranked,
+        "columns": ranked[:_PAIRS],
         "rows": [
-            (where, [_cell(by_pair[pair][where], found.worst) if where in by_pair[pair] else None for pair in ranked]) for where in places
+            (where, [_cell(by_pair[pair][where], found.worst) if where in by_pair[pair] else None for pair in ranked[:_PAIRS]])
+            for where in ("mixture", *found.pictures.names)
         ],
     }
 

@@ -20,10 +20,11 @@ from augment.diagnose.advice import GOOD, additions, remedies, verdict
 from augment.diagnose.diversity import Estimator, measure
 from augment.diagnose.factors import Table, choose_camera, holm, tabulate
 from augment.diagnose.features import KINDS, open_features, words
-from augment.diagnose.information import disjoint_value, entropy, overlap_bound
+from augment.diagnose.information import disjoint_value, entropy, normalized_mutual_information, overlap_bound
 from augment.diagnose.page import ALPHA, Diagnosis, Finding, render
 from augment.diagnose.source import SubDataset, open_subdataset
 from augment.errors import AugmentError
+from episodes.mixture import Mixture
 
 _LOOKED_AT = 500
 """Episodes of a sub-dataset whose pictures are looked at, unless `samples` asks for more; factors are read of all."""
@@ -35,6 +36,8 @@ class DiagnoseConfig:
 
     data: list[str] = field(default_factory=list)
     """Folders of the sub-datasets."""
+    mixture: str = ""
+    """Instead of `data`: a file of `name: weight`, as for training; data sets of weight 0 are left out."""
     out: str = "runs/diagnosis"
     """Folder of the report."""
     camera: str = ""
@@ -72,7 +75,8 @@ class DiagnoseConfig:
 def run(cfg: DiagnoseConfig) -> dict[str, Any]:
     """Writes `report.html`, `summary.json` and `factors.csv`; in the summary, `ok` is False where a pair shares more than `fail_above`."""
     began = time.monotonic()
-    mixture = open_mixture(cfg.data)
+    folders = _folders(cfg)
+    mixture = [open_subdataset(folder, name=name, weight=weight) for name, (folder, weight) in folders.items()]
     rng = np.random.default_rng(cfg.seed)
     camera = choose_camera(mixture, cfg.camera)
     kind, extract = open_features(cfg.features, cfg.weights)
@@ -87,7 +91,7 @@ def run(cfg: DiagnoseConfig) -> dict[str, Any]:
     table = tabulate(mixture, camera)
     findings = judge(table, rng, cfg.permutations)
     worst = choose_worst(findings)
-    mends = worst is not None and worst.depends and worst.pair.nmi > GOOD
+    mends = worst is not None and worst.depends and min(worst.pair.nmi, worst.pair.adjusted) > GOOD
     said = verdict(None if worst is None else worst.pair, 1.0 if worst is None else worst.p, alpha=ALPHA)
     notes = [
         *(f"{sub.name}: {note}" for sub in mixture for note in sub.notes),
@@ -97,6 +101,9 @@ def run(cfg: DiagnoseConfig) -> dict[str, Any]:
     ]
     if len(mixture) == 1:
         notes.append("one sub-dataset: disparity and fragmentation are undefined")
+    if worst and len({sub.weight for sub in mixture}) > 1:
+        shared = _weighted(table, worst, mixture)
+        notes.append(f"every episode counts once; by the weights of the mixture, the worst pair shares {shared:.2f} of its information")
     if kind == "classic" and cfg.features == "auto":
         notes.append("no weights of DINOv2 and SigLIP at hand (weights=FOLDER): features without any learning instead")
     page = render(
@@ -114,7 +121,7 @@ def run(cfg: DiagnoseConfig) -> dict[str, Any]:
             worst,
             said,
             additions(worst.pair) if worst and mends else (),
-            remedies(table, worst.pair, dict(zip(names, cfg.data, strict=True))) if worst and mends else (),
+            remedies(table, worst.pair, {name: folder for name, (folder, _) in folders.items()}) if worst and mends else (),
             _proposition(table, worst, findings),
             cfg.permutations,
             notes,
@@ -147,18 +154,33 @@ def run(cfg: DiagnoseConfig) -> dict[str, Any]:
     return summary
 
 
-def open_mixture(folders: Sequence[str]) -> list[SubDataset]:
-    """Sub-datasets with names of their own. Raises AugmentError, and StoreError for a folder that holds no data set."""
-    if not folders:
-        raise AugmentError("data=[] names no data set; say data=[A,B]")
-    paths = [Path(folder).resolve() for folder in folders]
+def _folders(cfg: DiagnoseConfig) -> dict[str, tuple[str, float]]:
+    """Folder and weight of each sub-dataset, by a name of its own. Raises AugmentError, and StoreError for a bad file."""
+    if cfg.mixture and cfg.data:
+        raise AugmentError("data and mixture are both given; a mixture file names its data sets")
+    if cfg.mixture:
+        return {entry.name: (str(entry.path), entry.weight) for entry in Mixture.load(cfg.mixture).entries if entry.weight > 0}
+    if not cfg.data:
+        raise AugmentError("data=[] names no data set; say data=[A,B], or mixture=FILE")
+    paths = [Path(folder).resolve() for folder in cfg.data]
     for path in paths:
         if paths.count(path) > 1:
             raise AugmentError(f"data names {path.name} twice; its episodes would count double")
     short = [path.name for path in paths]
-    names = [name if short.count(name) == 1 else f"{path.parent.name}/{name}" for name, path in zip(short, paths, strict=True)]
-    names = [name if names.count(name) == 1 else folder for name, folder in zip(names, folders, strict=True)]
-    return [open_subdataset(path, name=name) for name, path in zip(names, paths, strict=True)]
+    names = [path.name if short.count(path.name) == 1 else f"{path.parent.name}/{path.name}" for path in paths]
+    names = [name if names.count(name) == 1 else folder for name, folder in zip(names, cfg.data, strict=True)]
+    return {name: (folder, 1.0) for name, folder in zip(names, cfg.data, strict=True)}
+
+
+def _weighted(table: Table, worst: Finding, mixture: Sequence[SubDataset]) -> float:
+    """What the worst pair shares once the weights of the mixture are in: each frame of a data set counts by its weight."""
+    weights = {sub.name: sub.weight for sub in mixture}
+    rows = [k for k, owner in enumerate(table.owner) if worst.pair.where in ("mixture", owner)]
+    joint = np.zeros(worst.pair.joint.shape)
+    for k in rows:
+        u, v = (table.named(name).values[k] for name in (worst.pair.u, worst.pair.v))
+        joint[worst.pair.u_labels.index(u), worst.pair.v_labels.index(v)] += weights[table.owner[k]]
+    return normalized_mutual_information(joint)
 
 
 def judge(table: Table, rng: np.random.Generator, permutations: int) -> list[Finding]:
@@ -232,11 +254,12 @@ def _shares(table: Table, factor: str, names: Sequence[str]) -> np.ndarray:
 
 def _command(cfg: DiagnoseConfig) -> str:
     """What makes this report again."""
-    fresh, said = DiagnoseConfig(), [f"data=[{','.join(cfg.data)}]"]
+    fresh, said = DiagnoseConfig(), list[str]()
     for key in fields(cfg):
         value = getattr(cfg, key.name)
-        if key.name != "data" and value != getattr(fresh, key.name):
-            said.append(f"{key.name}={value.value if isinstance(value, Enum) else value}")
+        if value != getattr(fresh, key.name):
+            shown = f"[{','.join(value)}]" if isinstance(value, list) else value.value if isinstance(value, Enum) else value
+            said.append(f"{key.name}={shown}")
     return f"cezanne diagnose {' '.join(said)}"
 
 
