@@ -187,6 +187,8 @@ def test_the_verdict_is_a_sentence_for_every_pair(u: str, v: str, says: str) -> 
 
 def test_the_verdict_is_as_strong_as_the_data() -> None:
     assert "can guess the object's position from the camera" in verdict(dependence(np.array([[20, 6], [6, 20]])), 0.001)
+    fine = np.array([[9, 9, 9, 0, 0, 0], [0, 0, 0, 9, 9, 9]])  # many angles on either side of one that tells all
+    assert "share 0.56 of their information (p = 0.001): a policy can read" in verdict(dependence(fine), 0.001)
     few = replace(dependence(np.array([[20, 6], [6, 20]])), null=0.18)
     assert "share 0.22 of their information, where so few episodes share 0.18 by chance" in verdict(few, 0.01)
     assert verdict(few, 0.01).endswith("the camera says little of the object's position.")

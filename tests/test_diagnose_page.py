@@ -13,7 +13,7 @@ from augment.diagnose.diversity import measure
 from augment.diagnose.embedding import flatten
 from augment.diagnose.factors import Factor, Kind
 from augment.diagnose.figures import draw_diversity, draw_map, draw_sweep
-from augment.diagnose.page import labels, number
+from augment.diagnose.page import _folded, labels, number
 from augment.diagnose.published import PICTURES, ROBOTS
 from augment.diagnose.run import DiagnoseConfig, run
 
@@ -99,3 +99,14 @@ def test_a_page_is_whole_and_data_cannot_write_into_it(tmp_path: Path) -> None:
     assert page.count("<img") >= 2
     assert 'name="viewport"' in page
     assert 'content="light dark"' in page
+
+
+def test_a_table_of_many_values_keeps_its_fullest_rows_and_all_episodes() -> None:
+    table = np.random.default_rng(0).poisson(2, (250, 3))
+    table[7] += 50
+    small, names = _folded(table, [f"toy {k}" for k in range(250)])
+    assert len(small) == len(names) == 21
+    assert "toy 7" in names
+    assert names[-1] == "230 others"
+    assert small.sum(0) == pytest.approx(table.sum(0))
+    assert len(_folded(table[:21], names)[0]) == 21

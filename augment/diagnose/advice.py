@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augment.diagnose.factors import Table
-from augment.diagnose.information import Dependence, joint_counts, normalized_mutual_information
+from augment.diagnose.information import Dependence, entropy, joint_counts, mutual_information, normalized_mutual_information
 from sim.arms import ARMS
 
 GOOD = 0.1
@@ -110,7 +110,10 @@ def remedies(table: Table, found: Dependence, folders: Mapping[str, str]) -> tup
 
 
 def verdict(found: Dependence | None, p: float, *, alpha: float = 0.05) -> str:
-    """The worst pair in words. p: for all pairs together that were looked at."""
+    """The worst pair in words; what can be read off is the share of the relevant factor that is told beyond chance, not that of both.
+
+    p: for all pairs together that were looked at.
+    """
     if found is None:
         return "No pair of a relevant and an irrelevant factor varies: nothing can be said about shortcuts."
     u, v = noun(found.u), noun(found.v)
@@ -125,7 +128,8 @@ def verdict(found: Dependence | None, p: float, *, alpha: float = 0.05) -> str:
         )
     said = f"{u[0].upper()}{u[1:]} and {v} {share}{where}{chance if found.null > 0.05 else ''} (p = {p:.2g}): "
     read, off = _READ.get(found.u, found.u), _OFF.get(found.v, found.v)
-    if found.adjusted > 0.5:
+    told = mutual_information(found.joint) / entropy(found.joint.sum(1)) * found.adjusted / found.nmi  # of what there is to know of u
+    if told > 0.5:
         return f"{said}a policy can read the {read} off the {off}."
     if found.adjusted > GOOD:
         return f"{said}a policy can guess the {read} from the {off}."

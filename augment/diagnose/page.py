@@ -27,6 +27,8 @@ _SHOWN = 12
 """Pairs of factors in the table of the page."""
 _PAIRS = 6
 """Pairs of factors in the table of sub-datasets."""
+_VALUES = 20
+"""Of a factor in a table of episodes; the rarest are one row or column."""
 _SIDE = 112
 """Longer side of a thumbnail [px]."""
 _UNITS = {"m": (100.0, "cm", "{:.0f}"), "deg": (1.0, "°", "{:.0f}"), "rad": (180 / np.pi, "°", "{:.0f}")}
@@ -228,17 +230,27 @@ def _joint(found: Diagnosis) -> dict[str, Any] | None:
         return None
     pair = found.worst.pair
     u, v = (labels(found.table.named(name)) for name in (pair.u, pair.v))
-    most = max(float(np.max(pair.joint)), 1.0)
+    joint, rows = _folded(np.asarray(pair.joint), [u.get(label, label) for label in pair.u_labels])
+    turned, columns = _folded(joint.T, [v.get(label, label) for label in pair.v_labels])
+    most = max(float(turned.max()), 1.0)
     return {
         "u": noun(pair.u),
         "v": noun(pair.v),
         "where": pair.where,
-        "columns": [v.get(label, label) for label in pair.v_labels],
+        "columns": columns,
         "rows": [
-            (u.get(label, label), [{"says": f"{int(n)}", "shade": _shade(n / most)} for n in row])
-            for label, row in zip(pair.u_labels, pair.joint, strict=True)
+            (label, [{"says": f"{int(n)}", "shade": _shade(n / most)} for n in row]) for label, row in zip(rows, turned.T, strict=True)
         ],
     }
+
+
+def _folded(table: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
+    """A table with its fullest rows, in order, and all others as one."""
+    if len(table) <= _VALUES + 1:
+        return table, names
+    kept = np.sort(np.argsort(-table.sum(1), kind="stable")[:_VALUES])
+    others = np.setdiff1d(np.arange(len(table)), kept)
+    return np.vstack([table[kept], table[others].sum(0)]), [*(names[k] for k in kept), f"{len(others)} others"]
 
 
 def _rows(found: Diagnosis) -> list[dict[str, Any]]:
