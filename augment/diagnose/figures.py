@@ -97,7 +97,6 @@ def draw_diversity(found: Diversity, temperature: float, *, comparable: bool) ->
         panel.set_yticks(at, found.names, color=_INK)
         panel.set_ylim(-0.6, count - 0.4)
         panel.set_xscale("log")
-        panel.set_xlim(left=0.9)  # no diversity is below 1
         for row, (shown, kind) in enumerate(((ROBOTS, "robot data, published"), (PICTURES, "pictures, published"))):
             places = np.array(list(shown.values()))
             below.plot(places, np.full(len(places), -row), "o", ms=4, color=_SOFT, alpha=0.7, lw=0)
@@ -106,6 +105,7 @@ def draw_diversity(found: Diversity, temperature: float, *, comparable: bool) ->
                 below.annotate(name, (shown[name], -row), (0, 5), textcoords="offset points", ha="center", fontsize=8, color=_SOFT)
             below.text(-0.01, -row, kind, transform=below.get_yaxis_transform(), ha="right", va="center", fontsize=9, color=_SOFT)
         below.set_ylim(-1.5, 0.75)
+        below.set_xlim(0.9, 2 * max(float(high.max()), *PICTURES.values()))  # no diversity is below 1
         below.set_yticks([])
         below.spines["left"].set_visible(False)
         said = "" if comparable else "; the published values are of other features and not comparable"
@@ -121,9 +121,12 @@ def draw_sweep(found: Diversity, *, comparable: bool) -> Markup:
     curves = (("fragmentation", found.fragmentation), ("disparity", found.disparity), ("diversity of the mixture", found.overall))
     with matplotlib.rc_context(_STYLE):
         figure, panel = plt.subplots(figsize=(8.6, 3.6), layout="constrained")
-        for k, (name, values) in enumerate(curves):
+        for k, (_, values) in enumerate(curves):
             panel.plot(found.temperatures, values / np.log(10), color=_COLOURS[k], marker=_MARKERS[k], ms=4, lw=2.2 - 0.5 * k)
-            panel.annotate(name, (found.temperatures[-1], values[-1] / np.log(10)), (7, 0), textcoords="offset points", va="center")
+        ends = np.array([values[-1] / np.log(10) for _, values in curves])
+        apart = 0.06 * max(float(ends.max()), np.log10(max(ROBOT_FRAGMENTATION.values())))
+        for (name, _), height in zip(curves, _spaced(ends, apart), strict=True):
+            panel.annotate(name, (found.temperatures[-1], height), (7, 0), textcoords="offset points", va="center")
         for name, shown in (("robot data", ROBOT_FRAGMENTATION), ("pictures", PICTURE_FRAGMENTATION)):
             values = np.log10(list(shown.values()))
             panel.plot(list(shown), values, color=_SOFT, lw=1.1, ls=(0, (4, 3)))
@@ -153,7 +156,7 @@ def _hang(panel: Any, groups: Sequence[np.ndarray], pictures: Sequence[np.ndarra
         half = _THUMBNAIL * scale / 2 + 4
         options = [
             middle + radius * scale * np.array([np.cos(turn), np.sin(turn)])
-            for radius in (58, 78, 105, 140)
+            for radius in (58, 78, 105, 140, 180, 220)
             for turn in np.arange(16) * np.pi / 8
         ]
 
@@ -171,6 +174,15 @@ def _hang(panel: Any, groups: Sequence[np.ndarray], pictures: Sequence[np.ndarra
         away = (at - middle) / scale
         image = OffsetImage(picture, zoom=_THUMBNAIL / max(picture.shape[:2]))
         panel.add_artist(AnnotationBbox(image, tuple(points[best]), xybox=(float(away[0]), float(away[1])), arrowprops=arrow, **look))
+
+
+def _spaced(heights: np.ndarray, apart: float) -> np.ndarray:
+    """Heights at least so far apart, in their order, each raised no more than it must be."""
+    out = heights.copy()
+    order = np.argsort(heights, kind="stable")
+    for below, above in itertools.pairwise(order):
+        out[above] = max(out[above], out[below] + apart)
+    return out
 
 
 def _colour(k: int) -> str:
