@@ -91,6 +91,9 @@ def test_what_is_not_known_is_said() -> None:
     assert {factor.name for factor in table.factors} == {"instruction", "sub-dataset", "robot", "start pose"}
     assert any(note == "camera angle is not known of blind" for note in table.notes)
     assert any(note == "object sideways is not known of blind" for note in table.notes)
+    masks = np.stack([looking_at(0.5, 0.0, seen_from(0.0))] * 3) & np.array([1, 1, 0], bool)[:, None, None]
+    notes = tabulate([subdataset("half", [(0.5, 0.0)] * 3, [0.0] * 3, masks={"side": masks})]).notes
+    assert "object sideways is not known of 1 of 3 episodes of half" in notes
 
 
 def test_the_camera_is_one_that_all_have() -> None:

@@ -159,8 +159,9 @@ class _Pair:
         rows = [k for k, owner in enumerate(table.owner) if found.where in ("mixture", owner)]
         u, v = ([table.named(name).values[k] for k in rows] for name in (found.u, found.v))
         joint, u_labels, v_labels = joint_counts(u, v)
-        at = (np.array([labels.index(value) for value in values]) for labels, values in ((u_labels, u), (v_labels, v)))
-        return _Pair(found, next(at), next(at), tuple(table.owner[k] for k in rows), u_labels, v_labels, joint.astype(float))
+        places = [{label: k for k, label in enumerate(labels)} for labels in (u_labels, v_labels)]
+        at = [np.array([place[value] for value in values]) for place, values in zip(places, (u, v), strict=True)]
+        return _Pair(found, at[0], at[1], tuple(table.owner[k] for k in rows), u_labels, v_labels, joint.astype(float))
 
     def members(self) -> dict[str, np.ndarray]:
         """Which episodes each sub-dataset has, (N,) bool by name."""

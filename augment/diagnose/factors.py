@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -113,8 +114,13 @@ def tabulate(mixture: Sequence[SubDataset], camera: str = "") -> Table:
     def add(name: str, kind: Kind, how: str, of: Callable[[SubDataset, int], Any], resolution: float | None = None) -> None:
         values = [of(sub, k) for sub, k in episodes]
         if any(value is None for value in values):
-            missing = sorted({sub.name for (sub, _), value in zip(episodes, values, strict=True) if value is None})
-            notes.append(f"{name} is not known of {', '.join(missing[:3])}{' and others' if len(missing) > 3 else ''}")
+            without = Counter(sub.name for (sub, _), value in zip(episodes, values, strict=True) if value is None)
+            sizes = {sub.name: len(sub) for sub in mixture}
+            said = [
+                owner if count == sizes[owner] else f"{count} of {sizes[owner]} episodes of {owner}"
+                for owner, count in sorted(without.items())
+            ]
+            notes.append(f"{name} is not known of {', '.join(said[:3])}{' and others' if len(said) > 3 else ''}")
         else:
             found.append(Factor(name, kind, tuple(map(str, values)) if resolution is None else bins(values, resolution), how))
 

@@ -173,13 +173,14 @@ def _folders(cfg: DiagnoseConfig) -> dict[str, tuple[str, float]]:
 
 
 def _weighted(table: Table, worst: Finding, mixture: Sequence[SubDataset]) -> float:
-    """What the worst pair shares once the weights of the mixture are in: each frame of a data set counts by its weight."""
+    """What the worst pair shares once the weights of the mixture are in: each episode counts by its data set's."""
     weights = {sub.name: sub.weight for sub in mixture}
-    rows = [k for k, owner in enumerate(table.owner) if worst.pair.where in ("mixture", owner)]
+    u, v = (table.named(name).values for name in (worst.pair.u, worst.pair.v))
+    row, column = ({label: k for k, label in enumerate(labels)} for labels in (worst.pair.u_labels, worst.pair.v_labels))
     joint = np.zeros(worst.pair.joint.shape)
-    for k in rows:
-        u, v = (table.named(name).values[k] for name in (worst.pair.u, worst.pair.v))
-        joint[worst.pair.u_labels.index(u), worst.pair.v_labels.index(v)] += weights[table.owner[k]]
+    for k, owner in enumerate(table.owner):
+        if worst.pair.where in ("mixture", owner):
+            joint[row[u[k]], column[v[k]]] += weights[owner]
     return normalized_mutual_information(joint)
 
 
