@@ -129,6 +129,8 @@ def run(cfg: AugmentConfig) -> dict[str, Any]:
     """Makes what is missing of the new data set and says what it then holds; `frames` are pictures of one camera made by this run."""
     begin = time.monotonic()
     data, out = Path(cfg.data), Path(cfg.out)
+    if (data / "meta" / "info.json").exists():
+        raise AugmentError(f"{data} is a LeRobot data set, which has no masks of its target; augment reads data sets of `cezanne collect`")
     source = open_dataset(data)
     if data.resolve() == out.resolve():
         raise AugmentError(f"out={out} is the data set itself, which is only read; choose another out=")

@@ -14,6 +14,8 @@ _MOMENTS = {1: 6, 2: 4}
 """Pictures of each camera, by the number of cameras; more cameras get three each."""
 _HEIGHT = 192
 """Of a picture [px]."""
+_LETTERS = 21
+"""Of a caption, that fit below one picture."""
 
 
 def draw_sheet(pairs: Sequence[tuple[Episode, Episode]], height: int = _HEIGHT) -> np.ndarray:
@@ -34,6 +36,8 @@ def _block(before: Episode, after: Episode, height: int) -> np.ndarray:
         masks.append([episode.masks[camera][t] for camera in cameras for t in steps])
         columns = [f"{camera}, {t * episode.dt:.1f} s" for camera in cameras for t in steps]
     said = describe(after.provenance)
+    if len(said) > (most := _LETTERS * len(columns)):
+        said = f"{said[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
     return sheet(rows, masks, columns=columns, rows=["before", "after"], caption=said, height=height)
 
 
@@ -47,8 +51,8 @@ def describe(provenance: Mapping[str, Any]) -> str:
 
 def _entry(entry: Mapping[str, Any]) -> str:
     """One augmentation with the first few plain values that it drew."""
-    values = [_said(key, value) for key, value in entry.items() if key != "name" and _plain(value)]
-    return f"{entry['name']}: {', '.join(values[:4])}" if values else str(entry["name"])
+    values = [_said(key, value) for key, value in entry.items() if key not in ("name", "tries", "drawn_from") and _plain(value)]
+    return f"{entry['name']}: {', '.join(values[:3])}" if values else str(entry["name"])
 
 
 def _plain(value: Any) -> bool:
@@ -57,8 +61,8 @@ def _plain(value: Any) -> bool:
 
 def _said(key: str, value: Any) -> str:
     """A word by itself, a number with its name, an angle with its sign."""
-    if isinstance(value, str):
-        return value
     if key == "degrees":
         return f"{value:+.1f} deg"
-    return f"{key.replace('_', ' ')} {value if isinstance(value, int) else format(value, '.3g')}"
+    if key == "instead_of":
+        return f"instead of {value}"
+    return value if isinstance(value, str) else f"{key.replace('_', ' ')} {value:.4g}"

@@ -17,6 +17,8 @@ from episode_samples import make_episode, make_info, same
 
 import augment.catalogue
 import augment.run
+import episodes.shard
+import episodes.writer
 from augment import AugmentError, recorded
 from augment.catalogue import KINDS
 from augment.config import AugmentConfig
@@ -46,8 +48,10 @@ class Tint:
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work is done in this process, so that it meets the stand-in."""
+    """Work is done in this process, so that it meets the stand-in, and nobody waits for the disk."""
     monkeypatch.setattr(augment.run, "share", lambda start, items, workers, **how: share(start, items, 0))
+    monkeypatch.setattr(episodes.shard, "sync", lambda path: None)
+    monkeypatch.setattr(episodes.writer, "sync", lambda path: None)
 
 
 @pytest.fixture
@@ -217,10 +221,14 @@ def test_the_data_set_is_only_read(tint, data, configured) -> None:
         run(configured())
 
 
-def test_an_empty_data_set_is_refused(tint, tmp_path, configured) -> None:
+def test_a_data_set_that_is_empty_or_somebody_elses_is_refused(tint, tmp_path, configured) -> None:
     DatasetWriter(tmp_path / "none", make_info())
     with pytest.raises(AugmentError, match="no episode"):
         run(configured(data=str(tmp_path / "none")))
+    (tmp_path / "theirs" / "meta").mkdir(parents=True)
+    (tmp_path / "theirs" / "meta" / "info.json").write_text("{}")
+    with pytest.raises(AugmentError, match="LeRobot"):
+        run(configured(data=str(tmp_path / "theirs")))
 
 
 @pytest.mark.parametrize(
