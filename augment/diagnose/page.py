@@ -108,9 +108,16 @@ def render(found: Diagnosis) -> str:
         sweep=draw_sweep(found.pictures, comparable=comparable) if several else "",
         least=None if least is None else {"a": least[0], "b": least[1], "apart": np.exp(min(least[2], 600))},
         sets=[
-            {"name": name, "episodes": n, "pictures": np.exp(found.pictures.diversity[k, i]), "words": np.exp(found.words.diversity[k, i])}
-            for i, (name, n) in enumerate(zip(names, found.episodes, strict=True))
+            {
+                "name": sub.name,
+                "episodes": n,
+                "weight": f"{sub.weight:g}",
+                "pictures": np.exp(found.pictures.diversity[k, i]),
+                "words": np.exp(found.words.diversity[k, i]),
+            }
+            for i, (sub, n) in enumerate(zip(found.mixture, found.episodes, strict=True))
         ],
+        weighted=len({sub.weight for sub in found.mixture}) > 1,
         disparity=np.exp(min(found.pictures.disparity[k], 600)),
         fragmentation=np.exp(min(found.pictures.fragmentation[k], 600)),
         overall=np.exp(found.pictures.overall[k]),

@@ -11,6 +11,10 @@ import numpy as np
 
 from augment.errors import AugmentError
 from episodes import CameraInfo, Dataset, open_dataset
+from episodes.lerobot import LeRobotSource
+
+_LOOKED_AT = 500
+"""Episodes of a LeRobot data set that are read: each picture is sought in a video."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +58,10 @@ class SubDataset:
 
 
 def open_subdataset(folder: str | Path, *, name: str = "", weight: float = 1.0) -> SubDataset:
-    """A data set of ours as a sub-dataset. Raises StoreError where there is none, AugmentError for an empty one."""
+    """A data set of ours or a LeRobotDataset v3.0. Raises StoreError where there is none, AugmentError for an empty one."""
     folder = Path(folder)
+    if (folder / "meta" / "info.json").is_file():
+        return _open_lerobot(folder, name, weight)
     dataset = open_dataset(folder)
     if not len(dataset):
         raise AugmentError(f"{folder} holds no episode to look at")
@@ -76,6 +82,33 @@ def open_subdataset(folder: str | Path, *, name: str = "", weight: float = 1.0) 
         provenance,
         _instructions(dataset),
         dataset.first_rows("qpos"),
+        weight,
+        tuple(notes),
+    )
+
+
+def _open_lerobot(folder: Path, name: str, weight: float) -> SubDataset:
+    """At most 500 of its episodes, evenly spaced."""
+    source = LeRobotSource(folder)
+    if not len(source):
+        raise AugmentError(f"{folder} holds no episode to look at")
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(len(source), _LOOKED_AT)).round().astype(int)).tolist()
+    notes = ["a LeRobot data set has no masks and no places of cameras: where the target lies and where the camera stood is not known"]
+    if len(chosen) < len(source):
+        notes.append(f"{len(chosen)} of its {len(source)} episodes, evenly spaced, are read")
+    if not source.joints:
+        notes.append("no observation.state: where the robot starts is not known")
+    if len(source) == 1:
+        notes.append("one episode: nothing varies in it")
+    return SubDataset(
+        name or folder.name or str(folder),
+        source.robot,
+        {camera: source.first_frames(camera, chosen) for camera in source.cameras},
+        {},
+        [{} for _ in chosen],
+        [{} for _ in chosen],
+        tuple(source.instructions[k] for k in chosen),
+        source.first_states(chosen),
         weight,
         tuple(notes),
     )
