@@ -57,6 +57,8 @@ def test_drawings_take_all_colours_from_the_page_and_say_what_they_show() -> Non
     for svg in (
         draw_map(features, names, pictures),
         draw_diversity(found, 20.0, comparable=False),
+        draw_diversity(found, 20.0, comparable=True),
+        draw_sweep(found, comparable=False),
         draw_sweep(found, comparable=True),
     ):
         assert "#0a0" not in svg

@@ -78,17 +78,19 @@ def draw_map(features: Sequence[np.ndarray], names: Sequence[str], pictures: Seq
 
 
 def draw_diversity(found: Diversity, temperature: float, *, comparable: bool) -> Markup:
-    """Diversity of each sub-dataset at one temperature, with intervals, above what was published.
+    """Diversity of each sub-dataset at one temperature, with intervals.
 
-    comparable: whether the features are of the kind that the published values are of.
+    comparable: whether the features are of the kind that the published values are of; these are drawn below, then and only then.
     """
     k = int(np.argmin(np.abs(np.asarray(found.temperatures) - temperature)))
     values, low, high = (np.exp(np.minimum(x[k], 600)) for x in (found.diversity, found.low, found.high))
     count = len(values)
+    heights = [0.32 * count + 0.2, 0.95][: 1 + comparable]
     with matplotlib.rc_context(_STYLE):
-        figure, (panel, below) = plt.subplots(
-            2, 1, figsize=(8.6, 1.9 + 0.32 * count), height_ratios=(0.32 * count + 0.2, 0.95), sharex=True, layout="constrained"
+        figure, panels = plt.subplots(
+            len(heights), 1, figsize=(8.6, 0.75 + sum(heights)), height_ratios=heights, sharex=True, squeeze=False, layout="constrained"
         )
+        panel, last = panels[0, 0], panels[-1, 0]
         at = np.arange(count)[::-1]
         panel.hlines(at, 1, np.maximum(values, 1.0), color=[_colour(i) for i in range(count)], lw=11, alpha=0.85)
         panel.hlines(at, np.maximum(low, 1e-9), high, color=_INK, lw=1.4)
@@ -97,37 +99,43 @@ def draw_diversity(found: Diversity, temperature: float, *, comparable: bool) ->
         panel.set_yticks(at, found.names, color=_INK)
         panel.set_ylim(-0.6, count - 0.4)
         panel.set_xscale("log")
-        for row, (shown, kind) in enumerate(((ROBOTS, "robot data, published"), (PICTURES, "pictures, published"))):
-            places = np.array(list(shown.values()))
-            below.plot(places, np.full(len(places), -row), "o", ms=4, color=_SOFT, alpha=0.7, lw=0)
-            ends = [min(shown, key=shown.__getitem__), "DROID" if row == 0 else "COCO"]
-            for name in ends:
-                below.annotate(name, (shown[name], -row), (0, 5), textcoords="offset points", ha="center", fontsize=8, color=_SOFT)
-            below.text(-0.01, -row, kind, transform=below.get_yaxis_transform(), ha="right", va="center", fontsize=9, color=_SOFT)
-        below.set_ylim(-1.5, 0.75)
-        below.set_xlim(0.9, 2 * max(float(high.max()), *PICTURES.values()))  # no diversity is below 1
-        below.set_yticks([])
-        below.spines["left"].set_visible(False)
-        said = "" if comparable else "; the published values are of other features and not comparable"
-        below.set_xlabel(f"diversity at t = {found.temperatures[k]:g}{said}")
-        for one in (panel, below):
+        if comparable:
+            _published(last)
+        most = max(float(high.max()), *(PICTURES.values() if comparable else (10.0,)))
+        last.set_xlim(0.9, most**1.15)  # no diversity is below 1; the numbers need room
+        last.set_xlabel(f"diversity at t = {found.temperatures[k]:g}")
+        for one in panels[:, 0]:
             one.grid(axis="x", color=_LINE, lw=0.8)
             one.set_axisbelow(True)
         return _svg(figure, f"Diversity of {', '.join(f'{n} {_power(v)}' for n, v in zip(found.names, values, strict=True))}")
 
 
+def _published(below: Any) -> None:
+    """Diversities of others' data sets, one row for robots and one for pictures."""
+    for row, (shown, kind) in enumerate(((ROBOTS, "robot data, published"), (PICTURES, "pictures, published"))):
+        places = np.array(list(shown.values()))
+        below.plot(places, np.full(len(places), -row), "o", ms=4, color=_SOFT, alpha=0.7, lw=0)
+        for name in (min(shown, key=shown.__getitem__), "DROID" if row == 0 else "COCO"):
+            below.annotate(name, (shown[name], -row), (0, 5), textcoords="offset points", ha="center", fontsize=8, color=_SOFT)
+        below.text(-0.01, -row, kind, transform=below.get_yaxis_transform(), ha="right", va="center", fontsize=9, color=_SOFT)
+    below.set_ylim(-1.5, 0.75)
+    below.set_yticks([])
+    below.spines["left"].set_visible(False)
+
+
 def draw_sweep(found: Diversity, *, comparable: bool) -> Markup:
-    """Diversity of the mixture, disparity and their ratio over temperatures, beside the published ratios."""
+    """Diversity of the mixture, disparity and their ratio over temperatures; beside the published ratios where these are comparable."""
     curves = (("fragmentation", found.fragmentation), ("disparity", found.disparity), ("diversity of the mixture", found.overall))
     with matplotlib.rc_context(_STYLE):
         figure, panel = plt.subplots(figsize=(8.6, 3.6), layout="constrained")
         for k, (_, values) in enumerate(curves):
             panel.plot(found.temperatures, values / np.log(10), color=_COLOURS[k], marker=_MARKERS[k], ms=4, lw=2.2 - 0.5 * k)
         ends = np.array([values[-1] / np.log(10) for _, values in curves])
-        apart = 0.06 * max(float(ends.max()), np.log10(max(ROBOT_FRAGMENTATION.values())))
+        published = (("robot data", ROBOT_FRAGMENTATION), ("pictures", PICTURE_FRAGMENTATION)) if comparable else ()
+        apart = 0.06 * max(float(ends.max()), *(np.log10(max(shown.values())) for _, shown in published), 1.0)
         for (name, _), height in zip(curves, _spaced(ends, apart), strict=True):
             panel.annotate(name, (found.temperatures[-1], height), (7, 0), textcoords="offset points", va="center")
-        for name, shown in (("robot data", ROBOT_FRAGMENTATION), ("pictures", PICTURE_FRAGMENTATION)):
+        for name, shown in published:
             values = np.log10(list(shown.values()))
             panel.plot(list(shown), values, color=_SOFT, lw=1.1, ls=(0, (4, 3)))
             said = f"fragmentation of {name}, published"
@@ -136,8 +144,7 @@ def draw_sweep(found: Diversity, *, comparable: bool) -> Markup:
             )
         panel.set_xlim(right=max(found.temperatures) * 1.32)
         panel.set_xticks([t for t in panel.get_xticks() if t <= max(found.temperatures)])
-        note = "" if comparable else " (published values: other features, not comparable)"
-        panel.set_xlabel(f"temperature t of the kernel{note}")
+        panel.set_xlabel("temperature t of the kernel")
         panel.set_ylabel("power of 10")
         panel.grid(axis="y", color=_LINE, lw=0.8)
         panel.set_axisbelow(True)
