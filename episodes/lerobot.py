@@ -13,6 +13,7 @@ import imageio_ffmpeg
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from episodes.errors import StoreError
 from episodes.info import check_name
@@ -24,6 +25,8 @@ _PATHS = {
 }
 """Where v3.0 keeps its files. Other templates are refused: one could lead anywhere."""
 _STATE = "observation.state"
+_VIDEO = ("chunk_index", "file_index", "from_timestamp")
+"""Where an episode lies in the videos of a camera."""
 _INFO = 2**24
 """Largest meta/info.json [bytes]."""
 _EPISODES, _FRAMES, _FILES = 10**6, 10**8, 10**6
@@ -88,7 +91,7 @@ class LeRobotSource:
             raise StoreError(f"{len(chosen)} pictures of {height} x {width} px at once; ask for fewer episodes")
         pictures = np.empty((len(chosen), height, width, 3), np.uint8)
         if camera in self._videos:
-            for row, k in enumerate(chosen):
+            for row, k in enumerate(tqdm(chosen, desc=f"{self.path.name}, {camera}", unit="frame", delay=2, leave=False)):
                 pictures[row] = self._frame(camera, k)
         else:
             for k, value in self._first_values(self._keys[camera], chosen).items():
@@ -123,7 +126,7 @@ class LeRobotSource:
             raise StoreError(f"{self.path} has {len(files)} files meta/episodes/chunk-*/file-*.parquet; 1 to {_FILES}")
         needed = ["episode_index", "length", "data/chunk_index", "data/file_index"]
         for camera in sorted(self._videos):
-            needed += [f"videos/{self._keys[camera]}/{what}" for what in ("chunk_index", "file_index", "from_timestamp")]
+            needed += [f"videos/{self._keys[camera]}/{what}" for what in _VIDEO]
         found = dict[str, list[Any]]()
         for file in files:
             table = _open_table(file, _EPISODES)
@@ -175,15 +178,12 @@ class LeRobotSource:
     def _frame(self, camera: str, k: int) -> np.ndarray:
         """First frame of an episode from its video."""
         chunk, number, begin = (self._episodes[f"videos/{self._keys[camera]}/{what}"][k] for what in _VIDEO)
-        if not isinstance(begin, float) or not 0 <= begin < 1e7:
+        if isinstance(begin, bool) or not isinstance(begin, int | float) or not 0 <= begin < 1e7:
             raise StoreError(f"{self.path}: episode {k} begins at {begin!r} s of its video")
         file = self.path / "videos" / self._keys[camera] / f"{_FILE.format(chunk, number)}.mp4"
         if not file.is_file():
             raise StoreError(f"no video {file}")
         return _decode(_grab(file, max(0.0, begin - 0.5 / self.fps)), self.cameras[camera], f"{file} at {begin:g} s")
-
-
-_VIDEO = ("chunk_index", "file_index", "from_timestamp")
 
 
 def _read_json(file: Path) -> dict[str, Any]:

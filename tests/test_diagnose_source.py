@@ -25,6 +25,7 @@ def test_a_lerobot_folder_is_a_sub_dataset_that_says_what_it_lacks(tmp_path: Pat
     np.testing.assert_array_equal(sub.pictures["wrist"], [picture(k, 0) for k in range(3)])
     np.testing.assert_allclose(sub.qpos[:, 0], [0.0, 0.1, 0.2], atol=1e-6)
     assert "no masks" in sub.notes[0]
+    assert set(open_subdataset(tmp_path / "set", camera="wrist").pictures) == {"wrist"}
     assert sub.choose(np.array([2])).instructions == ("lift the can",)
 
 

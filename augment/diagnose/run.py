@@ -35,7 +35,7 @@ class DiagnoseConfig:
     """Says whether a data mixture teaches the task or the camera, and what would mend it."""
 
     data: list[str] = field(default_factory=list)
-    """Folders of the sub-datasets."""
+    """Folders of the sub-datasets: ours, or LeRobotDataset v3.0."""
     mixture: str = ""
     """Instead of `data`: a file of `name: weight`, as for training; data sets of weight 0 are left out."""
     out: str = "runs/diagnosis"
@@ -76,7 +76,7 @@ def run(cfg: DiagnoseConfig) -> dict[str, Any]:
     """Writes `report.html`, `summary.json` and `factors.csv`; in the summary, `ok` is False where a pair shares more than `fail_above`."""
     began = time.monotonic()
     folders = _folders(cfg)
-    mixture = [open_subdataset(folder, name=name, weight=weight) for name, (folder, weight) in folders.items()]
+    mixture = [open_subdataset(folder, name=name, weight=weight, camera=cfg.camera) for name, (folder, weight) in folders.items()]
     rng = np.random.default_rng(cfg.seed)
     camera = choose_camera(mixture, cfg.camera)
     kind, extract = open_features(cfg.features, cfg.weights)

@@ -57,11 +57,14 @@ class SubDataset:
         )
 
 
-def open_subdataset(folder: str | Path, *, name: str = "", weight: float = 1.0) -> SubDataset:
-    """A data set of ours or a LeRobotDataset v3.0. Raises StoreError where there is none, AugmentError for an empty one."""
+def open_subdataset(folder: str | Path, *, name: str = "", weight: float = 1.0, camera: str = "") -> SubDataset:
+    """A data set of ours or a LeRobotDataset v3.0. Raises StoreError where there is none, AugmentError for an empty one.
+
+    Of a LeRobot data set that has `camera`, no other is decoded.
+    """
     folder = Path(folder)
     if (folder / "meta" / "info.json").is_file():
-        return _open_lerobot(folder, name, weight)
+        return _open_lerobot(folder, name, weight, camera)
     dataset = open_dataset(folder)
     if not len(dataset):
         raise AugmentError(f"{folder} holds no episode to look at")
@@ -87,7 +90,7 @@ def open_subdataset(folder: str | Path, *, name: str = "", weight: float = 1.0) 
     )
 
 
-def _open_lerobot(folder: Path, name: str, weight: float) -> SubDataset:
+def _open_lerobot(folder: Path, name: str, weight: float, camera: str) -> SubDataset:
     """At most 500 of its episodes, evenly spaced."""
     source = LeRobotSource(folder)
     if not len(source):
@@ -103,7 +106,7 @@ def _open_lerobot(folder: Path, name: str, weight: float) -> SubDataset:
     return SubDataset(
         name or folder.name or str(folder),
         source.robot,
-        {camera: source.first_frames(camera, chosen) for camera in source.cameras},
+        {key: source.first_frames(key, chosen) for key in source.cameras if key == camera or camera not in source.cameras},
         {},
         [{} for _ in chosen],
         [{} for _ in chosen],
