@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from augment.diagnose.diversity import Estimator, measure
+from augment.diagnose.diversity import Diversity, Estimator, measure
 from augment.errors import AugmentError
 
 WITH, WITHOUT = Estimator.with_self_pairs, Estimator.without_self_pairs
@@ -95,11 +95,52 @@ def test_one_sub_dataset_has_no_disparity() -> None:
     assert found.nearest(0) is None
 
 
-def test_intervals_hold_the_value_they_are_of() -> None:
+@pytest.mark.parametrize("estimator", list(Estimator))
+@pytest.mark.parametrize("n", [2, 3, 8, 40])
+@pytest.mark.parametrize("width", [3, 64])
+def test_intervals_hold_the_value_they_are_of(estimator: Estimator, n: int, width: int) -> None:
+    rng = np.random.default_rng(n)
+    found = measure([sphere(rng, n, width=width) for _ in range(2)], ["a", "b"], rng, estimator=estimator)
+    assert (found.low <= found.diversity + 1e-9).all()
+    assert (found.diversity <= found.high + 1e-9).all()
+    assert (found.high <= 400 + 1e-9).all()  # |u - v|^2 is at most 4, t at most 100
+    for value, (low, high) in ((found.disparity, found.disparity_ends), (found.fragmentation, found.fragmentation_ends)):
+        assert (low <= value + 1e-9).all()
+        assert (value <= high + 1e-9).all()
+
+
+def test_intervals_cover_what_many_samples_say() -> None:
     rng = np.random.default_rng(0)
-    for estimator in Estimator:
-        found = measure([sphere(rng, 40, width=3)], ["a"], rng, estimator=estimator, temperatures=[2])
-        assert found.low[0, 0] <= found.diversity[0, 0] <= found.high[0, 0]
+    centre = 2 * np.eye(16)[0]
+
+    def look(n: int) -> Diversity:
+        return measure([sphere(rng, n, around, 0.6) for around in (centre, -centre)], ["a", "b"], rng, temperatures=[2])
+
+    truth, looks = look(1500), [look(40) for _ in range(60)]
+    for value, ends in (
+        (truth.diversity[0, 0], [(f.low[0, 0], f.high[0, 0]) for f in looks]),
+        (truth.disparity[0], [f.disparity_ends[:, 0] for f in looks]),
+        (truth.fragmentation[0], [f.fragmentation_ends[:, 0] for f in looks]),
+    ):
+        assert np.mean([low <= value <= high for low, high in ends]) >= 0.8
+
+
+def test_large_sets_are_measured_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = [sphere(np.random.default_rng(k), 23) for k in range(2)]
+    whole = measure(sets, ["a", "b"], np.random.default_rng(0))
+    monkeypatch.setattr("augment.diagnose.diversity._ROWS", 5)
+    pieces = measure(sets, ["a", "b"], np.random.default_rng(0))
+    for key in ("diversity", "disparity", "pairs", "low", "high", "fragmentation_ends"):
+        assert getattr(pieces, key) == pytest.approx(getattr(whole, key))
+
+
+def test_both_estimators_are_what_they_say() -> None:
+    x = sphere(np.random.default_rng(0), 7, width=3)
+    kernel = np.exp(-10 * ((x[:, None] - x[None]) ** 2).sum(-1))
+    means = {WITH: kernel.mean(), WITHOUT: kernel[~np.eye(7, dtype=bool)].mean()}
+    for estimator, mean in means.items():
+        found = measure([x], ["a"], np.random.default_rng(0), estimator=estimator, temperatures=[10])
+        assert np.exp(-found.diversity[0, 0]) == pytest.approx(mean)
 
 
 @pytest.mark.parametrize(

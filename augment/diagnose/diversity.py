@@ -23,6 +23,10 @@ from augment.errors import AugmentError
 
 TEMPERATURES = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0)
 """As in the paper's figures; its bars are at 20. A temperature says something within one kind of features only."""
+_FEW = 10
+"""Samples below which drawing them again says little about others."""
+_ROWS = 1000
+"""Of a matrix of distances that are held at a time."""
 
 
 class Estimator(Enum):
@@ -52,8 +56,12 @@ class Diversity:
     pairs: np.ndarray
     """ln of what two sub-datasets are apart, 1 / E k, (K, S, S); the diagonal is the diversity."""
     low: np.ndarray
-    """Lower ends of 95 % bootstrap intervals of `diversity`, over samples, (K, S)."""
+    """Lower ends of 95 % bootstrap intervals of `diversity`, (K, S): percentiles, the samples of each sub-dataset drawn again."""
     high: np.ndarray
+    disparity_ends: np.ndarray
+    """Of the interval of `disparity`, (2, K)."""
+    fragmentation_ends: np.ndarray
+    """Of that of `fragmentation`, (2, K)."""
     notes: tuple[str, ...]
     """What had to be done otherwise than asked."""
 
@@ -100,24 +108,40 @@ def measure(
     if n == 1 and estimator is Estimator.without_self_pairs:
         estimator = Estimator.with_self_pairs
         notes.append("a sub-dataset has one episode, which has no pair: self-pairs are counted in all of them, and its diversity is 1")
+    elif n < _FEW:
+        notes.append(f"{n} episodes of each sub-dataset: the intervals of diversity are narrower than they should be")
     t = np.asarray(temperatures, float)
-    logs = np.empty((len(t), sets, sets))  # ln E k
-    low, high = np.empty((len(t), sets)), np.empty((len(t), sets))
+    counts = [_counts(n, rng, resamples) for _ in chosen]  # (1 + R, n): the data themselves first
+    own = np.empty((len(t), sets, 1 + resamples))  # ln E k
+    pairs = np.empty((len(t), sets, sets))
+    between = np.full((len(t), 1 + resamples), -np.inf)
     for i in range(sets):
         for j in range(i, sets):
-            squared = np.maximum(2 - 2 * chosen[i] @ chosen[j].T, 0)  # (n, n)
+            logs = _mean_kernel(chosen[i], chosen[j], counts[i], counts[j], t, same=i == j)
             if i == j:
-                np.fill_diagonal(squared, 0)
-                logs[:, i, i] = [_inside(squared, k, estimator) for k in t]
-                low[:, i], high[:, i] = _interval(squared, t, estimator, rng, resamples)
+                own[:, i] = _with_self_pairs(logs, n) if estimator is Estimator.with_self_pairs else logs
+                pairs[:, i, i] = own[:, i, 0]
             else:
-                logs[:, i, j] = logs[:, j, i] = [_mean_log(-k * squared) for k in t]
-    own = logs[:, np.arange(sets), np.arange(sets)]
-    others = np.where(np.eye(sets, dtype=bool), -np.inf, logs)
-    disparity = np.log(sets * (sets - 1)) - logsumexp(others, axis=(1, 2)) if sets > 1 else np.full(len(t), np.nan)
-    overall = np.log(sets) - logsumexp(own, axis=1)
-    seen = tuple(float(k) for k in t)
-    return Diversity(tuple(names), seen, estimator, n, -own, overall, disparity, -logs, low, high, tuple(notes))
+                pairs[:, i, j] = pairs[:, j, i] = logs[:, 0]
+                between = np.logaddexp(between, logs + np.log(2))
+    overall = np.log(sets) - logsumexp(own, axis=1)  # (K, 1 + R)
+    disparity = np.log(sets * (sets - 1)) - between if sets > 1 else np.full(between.shape, np.nan)
+    low, high = _ends(-own)
+    return Diversity(
+        tuple(names),
+        tuple(float(k) for k in t),
+        estimator,
+        n,
+        -own[..., 0],
+        overall[:, 0],
+        disparity[:, 0],
+        -pairs,
+        low,
+        high,
+        _ends(disparity),
+        _ends(disparity - overall),
+        tuple(notes),
+    )
 
 
 def _choose(
@@ -150,36 +174,45 @@ def _choose(
     return chosen, notes
 
 
-def _inside(squared: np.ndarray, t: float, estimator: Estimator) -> float:
-    """ln E k inside one set, of its squared distances (n, n)."""
-    n = len(squared)
-    if estimator is Estimator.with_self_pairs:
-        return _mean_log(-t * squared)
-    apart = -t * squared[~np.eye(n, dtype=bool)]
-    return _mean_log(apart)
+def _counts(n: int, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """How often each of n samples is there: once, and in each of R draws with replacement, (1 + R, n). No draw is of one sample alone."""
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+    while n > 1 and (alike := counts.max(1) == n).any():
+        counts[alike] = rng.multinomial(n, np.full(n, 1 / n), size=np.count_nonzero(alike))
+    return np.vstack([np.ones((1, n)), counts])
 
 
-def _mean_log(exponents: np.ndarray) -> float:
-    return float(logsumexp(exponents) - np.log(exponents.size))
+def _mean_kernel(x: np.ndarray, y: np.ndarray, of_x: np.ndarray, of_y: np.ndarray, t: np.ndarray, *, same: bool) -> np.ndarray:
+    """ln E k over pairs of two sets of unit vectors, (n, D) each, for each row of counts (1 + R, n): (K, 1 + R).
+
+    same: they are one set; no sample is then paired with itself, nor with its copies in a draw.
+    """
+    total = np.full((len(t), len(of_x)), -np.inf)
+    for first in range(0, len(x), _ROWS):
+        rows = slice(first, first + _ROWS)
+        squared = np.maximum(2 - 2 * x[rows] @ y.T, 0)  # (rows, n)
+        if same:
+            within = np.arange(len(squared))
+            squared[within, first + within] = np.inf
+        for k, temperature in enumerate(t):
+            exponents = -temperature * squared
+            peak = max(float(exponents.max()), -1e300)  # finite where a set of one has no pair
+            sums = np.einsum("rn,rn->r", of_x[:, rows] @ np.exp(exponents - peak), of_y)
+            with np.errstate(divide="ignore"):
+                total[k] = np.logaddexp(total[k], np.log(sums) + peak)
+    pairs = of_x.sum(1) * of_y.sum(1) - same * (of_x * of_y).sum(1)
+    return total - np.log(np.maximum(pairs, 1))
 
 
-def _interval(
-    squared: np.ndarray, t: np.ndarray, estimator: Estimator, rng: np.random.Generator, resamples: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """95 % percentile intervals of ln diversity, (K,) each: samples are drawn again; a sample is paired with itself only where asked."""
-    n = len(squared)
-    counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)  # (R, n)
-    bounds = np.empty((2, len(t)))
-    for k, temperature in enumerate(t):
-        exponents = -temperature * squared
-        off = np.where(np.eye(n, dtype=bool), -np.inf, exponents)
-        peak = off.max() if n > 1 else 0.0
-        kernel = np.exp(off - peak)  # self-pairs left out
-        total = np.einsum("rn,nm,rm->r", counts, kernel, counts, optimize=True)
-        if estimator is Estimator.with_self_pairs:
-            value = np.logaddexp(np.log(np.maximum(total, 1e-300)) + peak, np.log((counts**2).sum(1))) - 2 * np.log(n)
-        else:
-            weight = np.maximum(n**2 - (counts**2).sum(1), 1)
-            value = np.log(np.maximum(total, 1e-300)) + peak - np.log(weight)
-        bounds[:, k] = np.percentile(-value, (2.5, 97.5))
-    return bounds[0], bounds[1]
+def _with_self_pairs(logs: np.ndarray, n: int) -> np.ndarray:
+    """ln E k with the n self-pairs, of that without: (1 + (n - 1) E) / n.
+
+    Intervals take the same way, so that they hold the value: copies of a sample in a draw would be pairs that the data do not have.
+    """
+    with np.errstate(divide="ignore"):
+        return np.logaddexp(0, np.log(n - 1) + logs) - np.log(n)
+
+
+def _ends(values: np.ndarray) -> np.ndarray:
+    """95 % percentile intervals along the last axis, of which the first is the value itself: (2, ...)."""
+    return np.percentile(values[..., 1:], (2.5, 97.5), axis=-1)
