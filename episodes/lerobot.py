@@ -250,7 +250,8 @@ def _find_joints(feature: Any, what: str) -> tuple[str, ...]:
 def _open_table(file: Path, rows: int) -> pq.ParquetFile:
     try:
         table = pq.ParquetFile(file)
-    except (OSError, pa.ArrowException) as error:
+        table.schema_arrow.names  # noqa: B018: names that are no text are found here
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(f"cannot read {file}: {str(error)[:160]}") from error
     if not 0 <= table.metadata.num_rows <= rows:
         raise StoreError(f"{file} has {table.metadata.num_rows} rows; {rows} at most")

@@ -172,6 +172,10 @@ def test_missing_and_broken_files_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no video .*file-001\.mp4"):
         source.first_frames("top")
     assert source.first_frames("top", [0, 1]).shape[0] == 2, "what is there can still be read"
+    whole = data.read_bytes()
+    data.write_bytes(whole.replace(b"frame_index", b"\xfframe_index"))
+    with pytest.raises(StoreError, match=r"cannot read .*file-001\.parquet"):
+        source.first_states()
     data.write_bytes(b"PAR1")
     with pytest.raises(StoreError, match=r"cannot read .*file-001\.parquet"):
         source.first_states()
