@@ -247,14 +247,14 @@ def _find_joints(feature: Any, what: str) -> tuple[str, ...]:
     return tuple(f"state {k}" for k in range(size))
 
 
-def _open_table(file: Path, rows: int) -> pq.ParquetFile:
+def _open_table(file: Path, most: int) -> pq.ParquetFile:
     try:
         table = pq.ParquetFile(file)
-        table.schema_arrow.names  # noqa: B018: names that are no text are found here
+        rows, _ = table.metadata.num_rows, table.schema_arrow.names  # names that are no text are found here
     except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(f"cannot read {file}: {str(error)[:160]}") from error
-    if not 0 <= table.metadata.num_rows <= rows:
-        raise StoreError(f"{file} has {table.metadata.num_rows} rows; {rows} at most")
+    if not 0 <= rows <= most:
+        raise StoreError(f"{file} has {rows} rows; {most} at most")
     return table
 
 
