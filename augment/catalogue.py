@@ -25,23 +25,24 @@ class Kind:
     open: Callable[[Any, World], Augmentation]
     """Of its configuration and what is known of the data set. Raises AugmentError where it cannot work on such data."""
     rank: int
-    """No augmentation stands before one of a lower rank: a viewpoint is drawn from the state of our own arm, over whatever was painted;
-    another arm is drawn before what is painted behind it; the object that a swap leaves beside its own would be painted over; and after
-    a crop nothing that is drawn from the state fits any longer."""
+    """No augmentation stands before one of a lower rank: a viewpoint is drawn from the state, over whatever was painted; the object that
+    a swap leaves beside its own would be painted over; and after a crop nothing that is drawn from the state fits any longer."""
+    masked: bool = False
+    """Whether it needs to know which pixels are the robot's."""
 
 
 KINDS: Mapping[str, Kind] = {
     "viewpoint": Kind(open_viewpoint, 0),
     "embodiment": Kind(open_embodiment, 1),
-    "background": Kind(open_background, 2),
-    "table": Kind(open_table, 2),
-    "swap": Kind(open_swap, 3),
+    "background": Kind(open_background, 2, masked=True),
+    "table": Kind(open_table, 2, masked=True),
+    "swap": Kind(open_swap, 3, masked=True),
     "photometric": Kind(open_photometric, 4),
 }
 
 
 def check_chain(chain: Sequence[str]) -> None:
-    """Raises AugmentError for an empty chain, an unknown name, a name given twice, and an order in which one would wipe out another."""
+    """Raises AugmentError for an empty chain, an unknown name, a name given twice, and augmentations that do not go together."""
     known = f"known: {', '.join(KINDS)}"
     if not chain:
         raise AugmentError(f"chain=[] changes nothing; {known}")
@@ -55,6 +56,9 @@ def check_chain(chain: Sequence[str]) -> None:
         if KINDS[first].rank > KINDS[then].rank:
             ordered = ",".join(sorted(chain, key=lambda name: KINDS[name].rank))
             raise AugmentError(f"chain=[{','.join(chain)}]: {then} cannot come after {first}; say chain=[{ordered}]")
+    if "embodiment" in chain and (masked := [name for name in chain if KINDS[name].masked]):
+        said = f"{masked[0]} needs the robot's pixels, and another arm's are known only roughly"
+        raise AugmentError(f"chain=[{','.join(chain)}]: {said}; make a data set of each")
 
 
 def open_chain(chain: Sequence[str], settings: Mapping[str, Any], world: World) -> Chain:

@@ -57,5 +57,5 @@ class Refusals:
 
 
 def _shortened(reason: str) -> str:
-    said = re.sub(r"(?<![A-Za-z_])[-+]?\d+(\.\d+)?", "#", " ".join(reason.split()))
+    said = re.sub(r"(?<![\w.])-?\d+(\.\d+)?", "#", " ".join(reason.split()))
     return said if len(said) <= 120 else f"{said[:119]}\N{HORIZONTAL ELLIPSIS}"

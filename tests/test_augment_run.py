@@ -238,6 +238,7 @@ def test_a_data_set_that_is_empty_or_somebody_elses_is_refused(tint, tmp_path, c
         ({"chain": []}, "changes nothing; known: "),
         ({"chain": ["table", "table"]}, "names table twice"),
         ({"chain": ["background", "viewpoint"]}, r"say chain=\[viewpoint,background\]"),
+        ({"chain": ["embodiment", "table"]}, "table needs the robot's pixels"),
         ({"copies": 0}, "copies=0"),
         ({"seed": -1}, "seed=-1"),
     ],
