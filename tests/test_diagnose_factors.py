@@ -108,6 +108,12 @@ def test_the_camera_is_one_that_all_have() -> None:
         tabulate([])
 
 
+def test_pictures_of_other_sizes_are_said_to_be() -> None:
+    a, b = subdataset("a", [(0.5, 0.0)], [0.0]), subdataset("b", [(0.5, 0.0)], [0.0], pictures={"side": np.zeros((1, 32, 48, 3), np.uint8)})
+    assert any("48 x 32, 64 x 64" in note for note in tabulate([a, b]).notes)
+    assert not any("pixels" in note for note in tabulate([a, a]).notes)
+
+
 def test_holm_is_at_least_each_and_keeps_the_order() -> None:
     found = [Dependence("u", "v", "mixture", np.eye(2), (), (), 1.0, 0.0, p) for p in (0.03, 0.001, 0.5, 0.02)]
     adjusted = holm(found)

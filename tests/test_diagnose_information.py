@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,6 +81,19 @@ def test_the_second_proposition_holds_where_densities_match(own_u: int, common_u
     assert normalized_mutual_information(mixed(u, v)) <= bound + 1e-9
 
 
+@given(st.data(), st.integers(1, 3), st.integers(1, 3), st.floats(0.05, 0.95), st.floats(0.05, 0.95))
+def test_the_second_proposition_holds_for_any_matched_densities(data: st.DataObject, common: int, own: int, s: float, r: float) -> None:
+    def pair(mass: float) -> np.ndarray:
+        shared = mass * data.draw(distributions(common))
+        first, second = ((1 - mass) * data.draw(distributions(own)) for _ in range(2))
+        return np.array([[*shared, *first, *(0 * second)], [*shared, *(0 * first), *second]])
+
+    u, v = pair(s), pair(r)
+    bound = overlap_bound(u, v)
+    assert bound is not None
+    assert normalized_mutual_information(mixed(u, v)) <= bound + 1e-9
+
+
 def test_the_second_proposition_is_not_believed_where_it_is_false() -> None:
     p = np.array([[0.99, 0.01], [0.01, 0.99]])
     assert normalized_mutual_information(mixed(p, p)) == pytest.approx(0.860, abs=1e-3)
@@ -136,3 +151,41 @@ def test_a_wide_table_is_dealt_out_in_pieces() -> None:
     found = depend(("u", u), ("v", v), rng, permutations=500)
     assert 0 < found.null < 1
     assert abs(found.adjusted) < 0.05
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), min_size=2, max_size=6), st.integers(0, 5))
+def test_few_episodes_are_tested_exactly(pairs: list[tuple[int, int]], seed: int) -> None:
+    u, v = zip(*pairs, strict=True)
+    found = depend(("u", u), ("v", v), np.random.default_rng(seed))
+    values = [normalized_mutual_information(joint_counts(u, order)[0]) for order in itertools.permutations(v)]
+    assert found.p == pytest.approx(np.mean(np.array(values) >= found.nmi - 1e-9))
+    assert found.null == pytest.approx(np.mean(values), abs=1e-9)
+
+
+def test_tables_and_labels_tell_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    u, v = rng.integers(5, size=60).tolist(), rng.integers(4, size=60).tolist()
+    tables = depend(("u", u), ("v", v), np.random.default_rng(1), permutations=4000)
+    monkeypatch.setattr("augment.diagnose.information._SPARSE", 0)
+    labels = depend(("u", u), ("v", v), np.random.default_rng(1), permutations=4000)
+    assert labels.null == pytest.approx(tables.null, rel=0.02)
+    assert labels.p == pytest.approx(tables.p, abs=0.04)
+
+
+def test_factors_that_name_every_episode_say_nothing_and_soon() -> None:
+    names = list(range(2000))
+    found = depend(("u", names), ("v", names), np.random.default_rng(0), permutations=199)
+    assert found.nmi == pytest.approx(1)
+    assert (found.null, found.p) == pytest.approx((1, 1))
+
+
+@given(st.lists(st.floats(-180, 180), min_size=1, max_size=30), st.integers(-3, 3))
+def test_angles_are_the_same_however_they_are_counted(angles: list[float], turns: int) -> None:
+    near = np.round(angles, 3)
+    labels, other = bins(near.tolist(), 1.0, period=360), bins((near + 360 * turns).round(3).tolist(), 1.0, period=360)
+    assert [labels.index(label) for label in labels] == [other.index(label) for label in other]
+
+
+def test_one_camera_behind_the_base_is_one_value() -> None:
+    assert len(set(bins([179.9, -179.9, 179.8, -179.8], 1.0, period=360))) == 1
+    assert set(bins([-6.0, 6.0, -6.1], 1.0, period=360)) == {"-6", "6"}

@@ -111,7 +111,9 @@ def tabulate(mixture: Sequence[SubDataset], camera: str = "") -> Table:
     episodes = [(sub, k) for sub in mixture for k in range(len(sub))]
     found: list[Factor] = []
 
-    def add(name: str, kind: Kind, how: str, of: Callable[[SubDataset, int], Any], resolution: float | None = None) -> None:
+    def add(
+        name: str, kind: Kind, how: str, of: Callable[[SubDataset, int], Any], resolution: float | None = None, period: float = 0.0
+    ) -> None:
         values = [of(sub, k) for sub, k in episodes]
         if any(value is None for value in values):
             without = Counter(sub.name for (sub, _), value in zip(episodes, values, strict=True) if value is None)
@@ -122,8 +124,14 @@ def tabulate(mixture: Sequence[SubDataset], camera: str = "") -> Table:
             ]
             notes.append(f"{name} is not known of {', '.join(said[:3])}{' and others' if len(said) > 3 else ''}")
         else:
-            found.append(Factor(name, kind, tuple(map(str, values)) if resolution is None else bins(values, resolution), how))
+            labels = tuple(map(str, values)) if resolution is None else bins(values, resolution, period=period)
+            found.append(Factor(name, kind, labels, how))
 
+    sizes = {(sub.pictures[chosen].shape[2], sub.pictures[chosen].shape[1]) for sub in mixture}
+    if len(sizes) > 1:
+        notes.append(
+            f"pictures of {', '.join(f'{w} x {h}' for w, h in sorted(sizes))} pixels: each is resized before its features are taken"
+        )
     grasped = all(_grasped(sub, k, 0) is not None for sub, k in episodes)
     where = _grasped if grasped else _on_table(chosen)
     how = "where it was grasped [m]" if grasped else "middle of the mask, on the table [m]"
@@ -133,7 +141,7 @@ def tabulate(mixture: Sequence[SubDataset], camera: str = "") -> Table:
     add("object sideways", Kind.relevant, how, lambda sub, k: where(sub, k, 1), _METRES)
     add("sub-dataset", Kind.irrelevant, "which one it is", lambda sub, _: sub.name)
     add("robot", Kind.irrelevant, "the data set's contract", lambda sub, _: sub.robot)
-    add("camera angle", Kind.irrelevant, "extrinsics, about the robot's base [deg]", _of_camera(chosen, _azimuth), _DEGREES)
+    add("camera angle", Kind.irrelevant, "extrinsics, about the robot's base [deg]", _of_camera(chosen, _azimuth), _DEGREES, 360.0)
     add("camera height", Kind.irrelevant, "extrinsics [m]", _of_camera(chosen, _height), _METRES)
     add("camera distance", Kind.irrelevant, "extrinsics [m]", _of_camera(chosen, _distance), _METRES)
     for key in ("scene", "background", "table", "light", "texture"):

@@ -7,7 +7,7 @@ it does not (v) must be independent over the whole mixture, else a policy can re
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,11 @@ from augment.errors import AugmentError
 SUPPORT = 1e-12
 """Probabilities below this are none."""
 _CELLS = 1_000_000
-"""Of drawn tables that are held at a time."""
+"""Of drawn tables, or labels dealt out, that are held at a time."""
+_SPARSE = 20
+"""Cells for each episode above which dealing out labels is faster than drawing tables."""
+_ALL = 20
+"""Episodes up to which every order of labels may be looked at."""
 
 
 @dataclass(frozen=True)
@@ -122,38 +126,38 @@ def depend(
     where: str = "mixture",
     permutations: int = 1999,
 ) -> Dependence:
-    """Two named factors of the same episodes, with a permutation test: v is dealt out anew among the episodes.
+    """Two named factors of the same episodes, with a permutation test: one is dealt out anew among the episodes.
 
-    Tables with the margins of the data are drawn at once (Patefield, Applied Statistics 1981) instead of permuting labels.
+    Where there are no more than `permutations` different ways for at most 20 episodes, p and the mean are exact: over all of them.
+    Otherwise p counts the data as one of the draws (Phipson and Smyth, 2010), so that it is never 0.
     """
     joint, u_labels, v_labels = joint_counts(u[1], v[1])
     value = normalized_mutual_information(joint)
     total = entropy(joint.sum(1)) + entropy(joint.sum(0))
     if total <= SUPPORT or min(joint.shape) < 2:  # a factor that does not vary shares nothing, however it is dealt
         return Dependence(u[0], v[0], where, joint, u_labels, v_labels, value, 0.0, 1.0)
-    tables, count = random_table(joint.sum(1), joint.sum(0)), int(joint.sum())
-    weight = np.arange(count + 1) * np.log2(np.maximum(np.arange(count + 1), 1))  # n log2 n of the counts that there can be
-    inside, most = np.empty(permutations), max(_CELLS // joint.size, 1)
-    for first in range(0, permutations, most):
-        drawn = tables.rvs(min(most, permutations - first), random_state=rng)
-        inside[first : first + most] = np.log2(count) - weight[drawn.reshape(-1, joint.size)].sum(1) / count
+    inside, every = _dealt(joint, rng, permutations)
     null = np.clip(2 * (total - inside) / total, 0, 1)
-    p = (1 + np.count_nonzero(null >= value - 1e-12)) / (1 + permutations)
+    reach = np.count_nonzero(null >= value - 1e-12)
+    p = reach / len(null) if every else (1 + reach) / (1 + permutations)
     return Dependence(u[0], v[0], where, joint, u_labels, v_labels, value, float(null.mean()), float(p))
 
 
-def bins(values: Sequence[float], resolution: float = 0.0, most: int = 6) -> tuple[str, ...]:
+def bins(values: Sequence[float], resolution: float = 0.0, most: int = 6, period: float = 0.0) -> tuple[str, ...]:
     """A label for each value of a continuous factor: the middle of its cluster where there are a few narrow ones, else an interval.
 
     Values that lie no further apart than `resolution` are one cluster, so that errors of measurement do not look like information; there
     are at most `most`, none wider than three times the resolution. Labels have no more digits than the resolution, and no interval is
     narrower than its last digit.
     Intervals hold equal numbers of episodes; there are twice the cube root of that number (Rice's rule), at most `most`: so few that
-    chance does not look like dependence. Raises AugmentError for what is not finite.
+    chance does not look like dependence. What comes again after a `period`, an angle after 360 degrees, is counted on from its widest gap.
+    Raises AugmentError for what is not finite.
     """
     x = np.asarray(values, float)
     if not np.isfinite(x).all():
         raise AugmentError("a factor holds what is not finite; leave those episodes out")
+    if period > 0:
+        x = _unwrapped(x, period)
     digits = max(-math.floor(math.log10(resolution)), 0) if resolution > 0 else None
     order = np.argsort(x, kind="stable")
     cluster = np.empty(len(x), np.int64)
@@ -167,6 +171,62 @@ def bins(values: Sequence[float], resolution: float = 0.0, most: int = 6) -> tup
     place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
     ends = [_told(float(edge), digits) for edge in edges]
     return tuple(f"{ends[k]} to {ends[k + 1]}" for k in place)
+
+
+def _dealt(joint: np.ndarray, rng: np.random.Generator, permutations: int) -> tuple[np.ndarray, bool]:
+    """Entropies of tables with the margins of this one [bit], and whether they are those of all ways to deal out one factor.
+
+    Tables are drawn at once (Patefield, Applied Statistics 1981), or labels permuted where nearly all cells would be empty.
+    """
+    count = int(joint.sum())
+    weight = np.arange(count + 1) * np.log2(np.maximum(np.arange(count + 1), 1))  # n log2 n of the counts that there can be
+    if count <= _ALL:
+        ways, flat = min((_ways(table.sum(0)), k) for k, table in enumerate((joint, joint.T)))
+        if ways <= permutations:
+            table = joint.T if flat else joint
+            return np.log2(count) - _spread(table, np.array(list(_orders(tuple(table.sum(0).tolist())))), weight) / count, True
+    sums = np.empty(permutations)
+    sparse = joint.size > _SPARSE * count
+    tables, labels = random_table(joint.sum(1), joint.sum(0)), np.repeat(np.arange(joint.shape[1]), joint.sum(0))
+    most = max(_CELLS // (count if sparse else joint.size), 1)
+    for first in range(0, permutations, most):
+        size = min(most, permutations - first)
+        if sparse:
+            drawn = rng.permuted(np.broadcast_to(labels, (size, count)), axis=1)
+            sums[first : first + size] = _spread(joint, drawn, weight)
+        else:
+            sums[first : first + size] = weight[tables.rvs(size, random_state=rng).reshape(size, -1)].sum(1)
+    return np.log2(count) - sums / count, False
+
+
+def _spread(joint: np.ndarray, dealt: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Sum of n log2 n over the cells of each table that columns dealt out (B, n) make with the rows of this one, (B,)."""
+    rows = np.repeat(np.arange(joint.shape[0]), joint.sum(1))
+    cells = rows * joint.shape[1] + dealt + joint.size * np.arange(len(dealt))[:, None]
+    seen, counts = np.unique(cells, return_counts=True)
+    return np.bincount(seen // joint.size, weights=weight[counts], minlength=len(dealt))
+
+
+def _ways(counts: np.ndarray) -> int:
+    """In which so many labels of each kind can be dealt out."""
+    return math.factorial(int(counts.sum())) // math.prod(math.factorial(int(n)) for n in counts)
+
+
+def _orders(counts: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """All of these ways."""
+    if not any(counts):
+        yield ()
+    for k, n in enumerate(counts):
+        if n:
+            yield from ((k, *rest) for rest in _orders((*counts[:k], n - 1, *counts[k + 1 :])))
+
+
+def _unwrapped(x: np.ndarray, period: float) -> np.ndarray:
+    """Counted on from the value after the widest gap, which lies within half a period of 0."""
+    x = x % period
+    turn = np.sort(x)
+    start = turn[(int(np.argmax(np.diff(turn, append=turn[0] + period))) + 1) % len(turn)]
+    return start + (x - start) % period - (period if start > period / 2 else 0.0)
 
 
 def _distribution(p: np.ndarray) -> np.ndarray:
