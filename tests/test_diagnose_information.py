@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augment.diagnose import normalized_mutual_information
@@ -153,7 +153,8 @@ def test_a_wide_table_is_dealt_out_in_pieces() -> None:
     assert abs(found.adjusted) < 0.05
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), min_size=2, max_size=6), st.integers(0, 5))
+@settings(max_examples=40, deadline=None)  # every order is counted one by one
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), min_size=2, max_size=5), st.integers(0, 5))
 def test_few_episodes_are_tested_exactly(pairs: list[tuple[int, int]], seed: int) -> None:
     u, v = zip(*pairs, strict=True)
     found = depend(("u", u), ("v", v), np.random.default_rng(seed))
@@ -179,11 +180,12 @@ def test_factors_that_name_every_episode_say_nothing_and_soon() -> None:
     assert (found.null, found.p) == pytest.approx((1, 1))
 
 
-@given(st.lists(st.floats(-180, 180), min_size=1, max_size=30), st.integers(-3, 3))
-def test_angles_are_the_same_however_they_are_counted(angles: list[float], turns: int) -> None:
-    near = np.round(angles, 3)
-    labels, other = bins(near.tolist(), 1.0, period=360), bins((near + 360 * turns).round(3).tolist(), 1.0, period=360)
-    assert [labels.index(label) for label in labels] == [other.index(label) for label in other]
+def test_angles_are_the_same_however_they_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        angles = rng.uniform(-180, 180) + rng.uniform(1, 179) * rng.uniform(-1, 1, rng.integers(1, 30))
+        labels, other = (bins((angles + turn).tolist(), 1.0, period=360) for turn in (0, 360 * int(rng.integers(-3, 4))))
+        assert labels == other
 
 
 def test_one_camera_behind_the_base_is_one_value() -> None:
