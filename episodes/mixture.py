@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,12 @@ import yaml
 
 from episodes.errors import StoreError
 
-_LIMIT = 2**20
+_LIMIT = 2**18
 """Largest file [bytes]."""
-_MOST = 10_000
+_MOST = 1000
 """Data sets at most."""
+_HEAVIEST = 1e12
+"""Largest weight."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Mixture:
 
     def __post_init__(self) -> None:
         for entry in self.entries:
-            if not (math.isfinite(entry.weight) and entry.weight >= 0):
-                raise StoreError(f"weight {entry.weight} of {entry.name!r}; a weight is a number of at least 0")
+            if not 0 <= entry.weight <= _HEAVIEST:
+                raise StoreError(f"weight {entry.weight} of {entry.name!r}; a weight is a number of at least 0, at most {_HEAVIEST:g}")
         if not self.entries or not sum(entry.weight for entry in self.entries) > 0:
             raise StoreError("the weights of the mixture sum to zero: nothing would be drawn")
 
@@ -46,15 +47,18 @@ class Mixture:
     def load(path: str | Path) -> Mixture:
         """Reads a YAML file `name: weight` or `name: {weight: 1, path: folder}`; `root: folder` says where folders without a path lie.
 
-        Folders are relative to the file. Nothing is opened. Raises StoreError for a file that cannot be read, is larger than a megabyte,
+        Folders are relative to the file. Nothing is opened. Raises StoreError for a file that cannot be read, is larger than 256 KB,
         uses anchors or tags, names a data set twice, or whose weights cannot be used.
         """
         path = Path(path)
         raw = _read(path)
-        root = path.parent / str(raw.pop("root", ""))
+        try:
+            root = path.parent / _folder(raw.pop("root", ""))
+        except ValueError as error:
+            raise StoreError(f"{path}: root: {error}") from error
         if len(raw) > _MOST:
             raise StoreError(f"{path} names {len(raw)} data sets; {_MOST} at most")
-        return Mixture(tuple(_entry(str(name), value, root, path) for name, value in raw.items()))
+        return Mixture(tuple(_entry(name, value, root, path) for name, value in raw.items()))
 
     def probabilities(self, transitions: Sequence[int], *, balance: bool = True) -> np.ndarray:
         """Of drawing a frame from each data set, (S,).
@@ -79,33 +83,50 @@ class Mixture:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Texts and tables of texts by name: nothing is resolved, so that a data set may be called `no`."""
     try:
         if path.stat().st_size > _LIMIT:
             raise StoreError(f"{path} has {path.stat().st_size} bytes; a mixture is a short list")
-        text = path.read_text(encoding="utf-8")
-        tokens = [type(token).__name__ for token in yaml.scan(text, Loader=yaml.SafeLoader)]
+        text, depth = path.read_text(encoding="utf-8"), 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if getattr(event, "anchor", None) or getattr(event, "tag", None):
+                raise StoreError(f"{path} uses anchors, aliases or tags; a mixture is a plain list of names and weights")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > 2:
+                raise StoreError(f"{path} is nested; a mixture lists `name: weight` or `name: {{weight: 1, path: folder}}`")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise StoreError(f"no mixture can be read from {path}: {' '.join(str(error).split())[:160]}") from error
-    if {"AnchorToken", "AliasToken", "TagToken"} & set(tokens):
-        raise StoreError(f"{path} uses anchors, aliases or tags; a mixture is a plain list of names and weights")
-    names = re.findall(r"(?m)^([^\s#:'\"][^:\n]*|'[^'\n]*'|\"[^\"\n]*\")\s*:", text)
-    if twice := {name.strip() for name in names if names.count(name) > 1}:
-        raise StoreError(f"{path} names {min(twice)} twice")
-    try:
-        raw = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is not YAML: {' '.join(str(error).split())[:160]}") from error
-    if not isinstance(raw, dict) or not raw:
+    if not isinstance(node, yaml.MappingNode) or not node.value:
         raise StoreError(f"{path} does not list `name: weight`")
-    return raw
+    return _table(node, path)
+
+
+def _table(node: yaml.MappingNode, file: Path) -> dict[str, Any]:
+    found = dict[str, Any]()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode) or isinstance(value, yaml.SequenceNode):
+            raise StoreError(f"{file} holds a list; a mixture lists `name: weight`")
+        if key.value in found:
+            raise StoreError(f"{file} names {key.value} twice")
+        found[key.value] = _table(value, file) if isinstance(value, yaml.MappingNode) else value.value
+    return found
 
 
 def _entry(name: str, value: Any, root: Path, file: Path) -> Entry:
-    path: Any = name
-    if isinstance(value, dict):
-        if unknown := set(value) - {"weight", "path"}:
-            raise StoreError(f"{file}: {name} has {min(map(str, unknown))!r}; known: weight, path")
-        value, path = value.get("weight", 1.0), value.get("path", name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isinstance(path, str):
-        raise StoreError(f"{file}: {name} must have a number as its weight and a folder as its path, got {value!r} and {path!r}")
-    return Entry(name, float(value), root / path)
+    given = value if isinstance(value, dict) else {"weight": value}
+    if unknown := set(given) - {"weight", "path"}:
+        raise StoreError(f"{file}: {name} has {min(unknown)!r}; known: weight, path")
+    weight, path = given.get("weight", "1"), given.get("path", name)
+    try:
+        return Entry(name, float(weight), root / _folder(path))
+    except (TypeError, ValueError) as error:
+        raise StoreError(
+            f"{file}: {name} must have a number as its weight and a folder as its path, got {weight!r} and {path!r}"
+        ) from error
+
+
+def _folder(path: Any) -> str:
+    if not isinstance(path, str) or "\0" in path:
+        raise ValueError(f"{path!r} is no folder")
+    return path

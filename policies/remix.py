@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def run(cfg: RemixConfig) -> dict[str, Any]:
     mixture = out / "mixture.yaml"
     _write(mixture, cfg, blend, weights)
     (out / "weights.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history), encoding="utf-8")
+    draw_weights(out / "weights.svg", blend.names, history, weights)
     before = dict(zip(blend.names, blend.probability.round(4).tolist(), strict=True))
     after = dict(zip(blend.names, weights.round(4).tolist(), strict=True))
     return {"mixture": str(mixture), "before": before, "after": after, "steps": settings.steps}
@@ -105,6 +107,8 @@ def remix(
         loss = errors(network, batch)  # (B,)
         with torch.no_grad():
             excess = (loss - errors(reference, batch)).clamp(min=0).cpu().numpy()
+        if not np.isfinite(excess).all() or not torch.isfinite(loss).all():
+            raise PolicyError(f"the loss is not finite at step {step}; a lower train.lr than {cfg.lr:g} may do")
         worse = np.array([excess[owner == k].mean() if (owner == k).any() else 0.0 for k in range(sets)])
         weights = step_weights(weights, worse, rate=rate, smoothing=smoothing)
         total += weights
@@ -139,13 +143,55 @@ def errors(network: PolicyNetwork, batch: Batch) -> torch.Tensor:
     return (wrong * batch.weight).sum(1) / batch.weight.sum(1).clamp(min=1)
 
 
+def draw_weights(file: Path, names: Sequence[str], history: Sequence[Mapping[str, Any]], means: np.ndarray) -> None:
+    """The weights over the steps as SVG: one line a set, with its name and its mean (S,), which is the result."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    steps, weights = [row["step"] for row in history], np.array([row["weights"] for row in history])  # (N,), (N, S)
+    ends = weights[-1]
+    gap, places = 1.15 * weights.max() / 17, dict[int, float]()
+    for k in np.argsort(ends, kind="stable"):  # names keep clear of each other
+        places[int(k)] = max(float(ends[k]), max(places.values(), default=-gap) + gap)
+    lift = sum(places.values()) / len(places) - ends.mean()
+    style: dict[Any, Any] = {
+        "font.family": "DejaVu Sans",
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "svg.hashsalt": "cezanne",
+    }
+    with matplotlib.rc_context(style):
+        figure, panel = plt.subplots(figsize=(7, 4), layout="constrained")
+        for k, name in enumerate(names):
+            (line,) = panel.plot(steps, weights[:, k], lw=2)
+            panel.annotate(
+                f"{name}, mean {means[k]:.2f}",
+                (1, places[k] - lift),
+                (8, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="center",
+                color=line.get_color(),
+                annotation_clip=False,
+            )
+        panel.set(xlabel="step", ylabel="weight (share of all that is drawn)", xlim=(0, max(steps[-1], 1)), ylim=(0, 1.15 * weights.max()))
+        figure.savefig(file, metadata={"Date": None})
+        plt.close(figure)
+
+
+def _quoted(text: str) -> str:
+    """As YAML and JSON write it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _write(file: Path, cfg: RemixConfig, blend: Blend, weights: np.ndarray) -> None:
     """The mixture with its new weights: shares of all that is drawn, so it is to be used with balance=false."""
     from episodes.mixture import Mixture
 
     paths = {entry.name: entry.path for entry in Mixture.load(cfg.train.mixture).entries}
     rows = [
-        f"{name}: {{weight: {weight:.6g}, path: {json.dumps(str(paths[name].resolve()))}}}"
+        f"{_quoted(name)}: {{weight: {weight:.6g}, path: {_quoted(str(paths[name].resolve()))}}}"
         for name, weight in zip(blend.names, weights, strict=True)
     ]
     said = f"# Weights by `cezanne remix` from {Path(cfg.train.mixture).name}; use with balance=false."

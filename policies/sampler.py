@@ -81,7 +81,7 @@ class Sampler:
     def choose(self, rng: np.random.Generator, batch: int) -> np.ndarray:
         """Frames to train on, (B,)."""
         anywhere, opening = self.train_frames, self.early_frames
-        if self.blend is not None:
+        if self.blend is not None and len(self.blend.names) > 1:  # one set is drawn from as ever
             return self._blended(self.blend, rng, batch)
         frames = anywhere[rng.integers(len(anywhere), size=batch)]
         if len(opening):

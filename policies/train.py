@@ -31,9 +31,9 @@ from policies.trainer import Trainer
 __all__ = ["TrainConfig", "run"]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}"
-FREE = {"data", "out", "resume", "steps", "minutes", "threads", "device", "progress"}
+FREE = {"data", "mixture", "balance", "out", "resume", "steps", "minutes", "threads", "device", "progress"}
 FREE |= {"log_every", "validate_every", "checkpoint_steps", "checkpoint_seconds"}
-"""What may differ when a run is continued; what `data` holds may not."""
+"""What may differ when a run is continued; what `data` or `mixture` holds may not."""
 
 
 def run(cfg: TrainConfig) -> dict[str, Any]:
@@ -86,8 +86,8 @@ def open_data(cfg: TrainConfig) -> tuple[Dataset | Selected, Blend | None]:
     steps = [int(open_dataset(entry.path).lengths.sum()) for entry in used]
     if empty := [entry.name for entry, n in zip(used, steps, strict=True) if not n]:
         raise PolicyError(f"{empty[0]} of {cfg.mixture} holds no episode")
-    weights = np.array([entry.weight for entry in used]) * (steps if cfg.balance else 1)
-    blend = Blend(tuple(entry.name for entry in used), weights / weights.sum(), np.cumsum(steps))
+    share = Mixture(tuple(used)).probabilities(steps, balance=cfg.balance)
+    blend = Blend(tuple(entry.name for entry in used), share, np.cumsum(steps))
     return open_dataset([entry.path for entry in used]), blend
 
 
@@ -180,6 +180,9 @@ def _check_same(path: Path, made: Checkpoint) -> None:
     then, now = stored.fingerprint, made.fingerprint
     if then.get("data") != now["data"]:
         raise PolicyError(f"{path.parent.parent} was trained on other data; choose another out=")
+    if then.get("mixture") != now.get("mixture"):
+        was, is_now = (dict(found.get("mixture") or {}) or "one data set" for found in (then, now))
+        raise PolicyError(f"{path.parent.parent} was trained on {was}, now it would be on {is_now}; choose another out=")
     before = plain(asdict(TrainConfig())) | then.get("train", {})  # what an older run does not say was as it is by default
     changed = [k for k, v in now["train"].items() if k not in FREE and before.get(k) != v]
     if changed:

@@ -30,10 +30,17 @@ def test_a_file_lists_names_and_weights(tmp_path: Path) -> None:
     assert [entry.path for entry in found.entries] == [tmp_path / "data/a", tmp_path / "data/b", Path("/elsewhere/c"), tmp_path / "data/x"]
 
 
+def test_json_will_do_and_a_name_is_taken_as_written(tmp_path: Path) -> None:
+    found = Mixture.load(written(tmp_path, '{"a": 1.5, "b: c": {"weight": 1e-3, "path": "x"}}'))
+    assert [(entry.name, entry.weight) for entry in found.entries] == [("a", 1.5), ("b: c", 0.001)]
+    assert [entry.name for entry in Mixture.load(written(tmp_path, "no: 1\n007: 1\n")).entries] == ["no", "007"]
+
+
 def test_the_published_mixture_is_read() -> None:
     found = Mixture.load(PUBLISHED)
-    assert len(found.entries) == 27
-    assert {entry.name: entry.weight for entry in found.entries}["droid"] == 0.06
+    weights = {entry.name: entry.weight for entry in found.entries}
+    assert len(weights) == 27
+    assert (weights["kuka"], weights["droid"], weights["fractal20220817_data"]) == (0.8341046294, 0.06, 0.54087122203)
 
 
 @pytest.mark.parametrize(
@@ -41,9 +48,21 @@ def test_the_published_mixture_is_read() -> None:
     [
         ("a: 0\nb: 0.0\n", "sum to zero"),
         ("a: -1\nb: 2\n", "at least 0"),
-        ("a: .nan\n", "at least 0"),
-        ("a: .inf\n", "at least 0"),
+        ("a: .nan\n", "number"),
+        ("a: nan\n", "at least 0"),
+        ("a: inf\n", "at least 0"),
+        ("a: " + "9" * 400, "at least 0"),
         ("a: 1\na: 2\n", "twice"),
+        ("a: 1\n'a': 2\n", "twice"),
+        ('{"a": 1, "a": 2}', "twice"),
+        ("a: {weight: 1, weight: 3}\n", "twice"),
+        ("a: [1]\n", "a list"),
+        ("? [a]\n: 1\n", "a list"),
+        ("a: " + "[" * 100_000, "nested"),
+        ("<<: {a: 1}\nb: 2\n", "known: weight, path"),
+        ("root: [data]\na: 1\n", "a list"),
+        ("root: {a: 1}\nb: 1\n", "root"),
+        ('a: {path: "x\\0y"}\n', "folder"),
         ("a: one\n", "number"),
         ("a: true\n", "number"),
         ("a: {weight: 1, size: 3}\n", "known: weight, path"),
@@ -51,7 +70,8 @@ def test_the_published_mixture_is_read() -> None:
         ("", "name: weight"),
         ("a: &x 1\nb: *x\n", "anchors"),
         ("a: !!python/object/apply:os.system ['true']\n", "tags"),
-        ("a: [1\n", "not YAML"),
+        ("a: 1\n---\nb: 1\n", "no mixture can be read"),
+        ("a: [1\n", "no mixture can be read"),
         ("a: 1\n" + "# " + "x" * 2**20, "bytes"),
     ],
 )
@@ -74,6 +94,16 @@ def test_equal_weights_draw_every_frame_alike(weights: list[float], data: st.Dat
     assert per_frame / per_frame[0] == pytest.approx(np.array(weights) / weights[0])
     whole = mixture(*weights).probabilities(sizes, balance=False)
     assert whole == pytest.approx(np.array(weights) / sum(weights))
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 5), st.integers(1, 500)), min_size=2, max_size=6).filter(lambda s: sum(w for w, _ in s) > 0.01),
+    st.booleans(),
+)
+def test_the_order_of_the_sets_does_not_matter(sets: list[tuple[float, int]], balance: bool) -> None:
+    p = mixture(*(w for w, _ in sets)).probabilities([n for _, n in sets], balance=balance)
+    turned = mixture(*(w for w, _ in sets[::-1])).probabilities([n for _, n in sets[::-1]], balance=balance)
+    assert turned[::-1] == pytest.approx(p)
 
 
 def test_length_is_that_of_the_primary_set() -> None:
