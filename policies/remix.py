@@ -29,6 +29,9 @@ from policies.train import open_data, open_sampler, pick_device
 from policies.train import run as train
 from policies.trainer import to_device
 
+_NAMED = 7
+"""Sets whose curves have colours and names."""
+
 
 @dataclass
 class RemixConfig:
@@ -144,30 +147,29 @@ def errors(network: PolicyNetwork, batch: Batch) -> torch.Tensor:
 
 
 def draw_weights(file: Path, names: Sequence[str], history: Sequence[Mapping[str, Any]], means: np.ndarray) -> None:
-    """The weights over the steps as SVG: one line a set, with its name and its mean (S,), which is the result."""
+    """The weights over the steps as SVG: one line a set, with its name and its mean (S,), which is the result.
+
+    Beyond the seven that weigh most, sets are grey and have no names.
+    """
     import matplotlib
     import matplotlib.pyplot as plt
 
     steps, weights = [row["step"] for row in history], np.array([row["weights"] for row in history])  # (N,), (N, S)
-    ends = weights[-1]
+    named, ends = np.argsort(-means, kind="stable")[:_NAMED], weights[-1]
     gap, places = 1.15 * weights.max() / 17, dict[int, float]()
-    for k in np.argsort(ends, kind="stable"):  # names keep clear of each other
-        places[int(k)] = max(float(ends[k]), max(places.values(), default=-gap) + gap)
-    lift = sum(places.values()) / len(places) - ends.mean()
-    style: dict[Any, Any] = {
-        "font.family": "DejaVu Sans",
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "svg.hashsalt": "cezanne",
-    }
+    for k in sorted(named.tolist(), key=lambda k: ends[k]):  # names keep clear of each other
+        places[k] = max(float(ends[k]), max(places.values(), default=-gap) + gap)
+    lift = sum(places.values()) / len(places) - ends[named].mean()
+    style: dict[Any, Any] = {"font.family": "DejaVu Sans", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+    style["svg.hashsalt"] = "cezanne"
     with matplotlib.rc_context(style):
         figure, panel = plt.subplots(figsize=(7, 4), layout="constrained")
-        for k, name in enumerate(names):
+        panel.plot(steps, np.delete(weights, named, axis=1), lw=1, color="#bbbbbb")
+        for k, place in places.items():
             (line,) = panel.plot(steps, weights[:, k], lw=2)
             panel.annotate(
-                f"{name}, mean {means[k]:.2f}",
-                (1, places[k] - lift),
+                f"{names[k]}, mean {means[k]:.2f}",
+                (1, place - lift),
                 (8, 0),
                 xycoords=("axes fraction", "data"),
                 textcoords="offset points",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,26 @@ def test_the_description_is_read(folder: Path) -> None:
     assert source.cameras == {"top": (HEIGHT, WIDTH), "wrist": (HEIGHT, WIDTH)}
     assert source.lengths.tolist() == [3, 4, 2]
     assert source.instructions == ("lift the can", "lift the cup", "lift the can")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'CODEBASE_VERSION = "v3.0"',
+        'CHUNK_FILE_PATTERN = "chunk-{chunk_index:03d}/file-{file_index:03d}"',
+        'EPISODES_DIR = "meta/episodes"',
+        'DEFAULT_TASKS_PATH = "meta/tasks.parquet"',
+        'DEFAULT_DATA_PATH = DATA_DIR + "/" + CHUNK_FILE_PATTERN + ".parquet"',
+        'DEFAULT_VIDEO_PATH = VIDEO_DIR + "/{video_key}/" + CHUNK_FILE_PATTERN + ".mp4"',
+    ],
+)
+def test_the_layout_is_that_of_the_installed_lerobot(line: str) -> None:
+    """By its source: its data sets cannot be imported without `datasets`."""
+    found = importlib.util.find_spec("lerobot")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("lerobot is not installed")
+    folder = Path(found.submodule_search_locations[0], "datasets")
+    assert any(line in (folder / name).read_text() for name in ("utils.py", "dataset_metadata.py"))
 
 
 def test_pictures_in_parquet_come_back_exactly(folder: Path) -> None:
