@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -90,19 +91,12 @@ def _unit(x: np.ndarray) -> np.ndarray:
 def _networks(files: dict[str, Path]) -> Callable[[np.ndarray], np.ndarray]:
     import timm
     import torch
-    from safetensors.torch import load_file
     from timm.data import resolve_model_data_config
 
     networks = []
     for name, file in files.items():
         network = timm.create_model(NETWORKS[name], pretrained=False, num_classes=0, img_size=224).eval().requires_grad_(False)
-        try:
-            network.load_state_dict(load_file(file), strict=False)
-            missing = set(network.state_dict()) - set(load_file(file))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise AugmentError(f"{file} does not hold weights of {NETWORKS[name]} ({' '.join(str(error).split())[:120]})") from None
-        if missing:
-            raise AugmentError(f"{file} lacks {len(missing)} of the weights of {NETWORKS[name]}, the first {min(missing)}")
+        load_weights(network, file, NETWORKS[name])
         networks.append((network, resolve_model_data_config(network)))
 
     @torch.inference_mode()
@@ -119,3 +113,22 @@ def _networks(files: dict[str, Path]) -> Callable[[np.ndarray], np.ndarray]:
         return torch.cat(rows).numpy()
 
     return extract
+
+
+def load_weights(network: Any, file: Path, name: str) -> None:
+    """Loads a timm vision transformer's weights, made for any size of pictures: embeddings of places are resampled (DINOv2's: 518 px).
+
+    Raises AugmentError, naming the network, for a file that is none of its, or lacks some of its weights.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
+    try:
+        given = checkpoint_filter_fn(load_file(file), network)
+        missing = set(network.state_dict()) - set(given)
+        network.load_state_dict(given, strict=False)
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        raise AugmentError(f"{file} does not hold weights of {name} ({' '.join(str(error).split())[:120]})") from None
+    if missing:
+        raise AugmentError(f"{file} lacks {len(missing)} of the weights of {name}, the first {min(missing)}")
