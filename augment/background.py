@@ -18,8 +18,9 @@ from augment.augmentation import recorded
 from augment.errors import AugmentError
 from augment.folder import Folder, open_folder
 from augment.texture import PATTERNS, paint
-from augment.world import World, as_camera, set_camera
+from augment.world import World
 from episodes import CameraInfo, DatasetInfo, Episode
+from sim.camera import as_camera
 from sim.table import HALF, MIDDLE
 
 _SHADE = (0.3, 1.8)
@@ -204,7 +205,7 @@ def _poses(world: World, episode: Episode) -> Mapping[str, tuple[CameraInfo, Seq
         return found
     robot = world.robot(episode)
     for name, camera in moving.items():
-        set_camera(robot, as_camera(name, camera))
+        robot.aim(as_camera(name, camera))
         found[name] = (camera, [])
     for state in episode.state[:-1]:
         robot.set_state(state)

@@ -10,9 +10,10 @@ import numpy as np
 
 from augment.augmentation import recorded
 from augment.errors import AugmentError
-from augment.world import World, as_camera, set_camera
+from augment.world import World
 from episodes import DatasetInfo, Episode
 from sim.arms import ARMS
+from sim.camera import as_camera
 from sim.ik import InverseKinematics
 from sim.panda import PANDA, Arm
 from sim.puppet import Puppet
@@ -105,7 +106,7 @@ class Embodiment:
             )
         robot = self._world.robot(episode)
         for name, info in self._world.cameras(episode).items():
-            set_camera(robot, as_camera(name, info))
+            robot.aim(as_camera(name, info))
         puppet = self._open(robot)
         motion = follow(episode, robot.model, puppet)
         check(motion, puppet.arm, _label(episode), self._config.speed)

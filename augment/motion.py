@@ -9,8 +9,9 @@ import numpy as np
 
 from augment.errors import AugmentError
 from augment.library import complete
-from augment.world import World, as_camera, set_camera
+from augment.world import World
 from episodes import CameraInfo, Episode
+from sim.camera import as_camera
 
 _NEAR = 0.02
 """What is nearer to a camera than this is not in its picture [m]."""
@@ -80,7 +81,7 @@ def watch(world: World, episode: Episode) -> tuple[np.ndarray, dict[str, Sight]]
     """Where a simulated episode's object is, its centre of mass (T, 3) [m], and what each camera makes of points."""
     robot, cameras = world.robot(episode), world.cameras(episode)
     for name, info in cameras.items():
-        set_camera(robot, as_camera(name, info))
+        robot.aim(as_camera(name, info))
     body = robot.model.body("object").id
     points, matrices = [], {name: [] for name in cameras}
     for state in episode.state[:-1]:

@@ -13,9 +13,9 @@ from augment.depth import Estimator, open_estimator
 from augment.errors import AugmentError
 from augment.guard import Guard
 from augment.warp import Warped, warp_depth, warp_plane
-from augment.world import World, as_camera, described
+from augment.world import World
 from episodes import CameraInfo, DatasetInfo, Episode
-from sim.camera import Camera, rotated
+from sim.camera import Camera, as_camera, described, rotated
 from sim.rerender import Redrawer
 
 SAMPLERS = {"arc": ((0.0, 0.0, 0.0), 0.0), "small": ((0.1, 0.1, 0.1), 0.05), "large": ((0.25, 0.1, 0.25), 0.1)}
@@ -122,7 +122,7 @@ class Viewpoint:
         pos, at, up = (np.array(v, float) for v in (camera.pos, camera.at, camera.up))
         turn = cv2.Rodrigues(draw[3:] * radians * scale)[0]
         moved = pos + draw[:3] * metres * scale
-        return replace(camera, pos=_triple(moved), at=_triple(moved + turn @ (at - pos)), up=_triple(turn @ up))
+        return camera.moved(moved, moved + turn @ (at - pos), turn @ up)
 
     def _redrawn(self, episode: Episode, new: dict[str, Camera]) -> tuple[Episode, str | None]:
         """The episode drawn again from new cameras, and what is wrong with it. Raises AugmentError where that would undo something."""
@@ -164,8 +164,3 @@ class Viewpoint:
 def open_viewpoint(config: ViewpointConfig, world: World) -> Viewpoint:
     """The augmentation for a data set. Raises AugmentError where a depth model cannot be opened."""
     return Viewpoint(config, world, open_estimator(config.depth_model) if config.depth_model else None)
-
-
-def _triple(values: np.ndarray) -> tuple[float, float, float]:
-    x, y, z = (float(v) for v in values)
-    return x, y, z

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
-import mujoco
 import numpy as np
 
 from assets.errors import ToyError
@@ -16,7 +15,7 @@ from augment.errors import AugmentError
 from episodes import CameraInfo, DatasetInfo, Episode
 from episodes.dataset import read_info
 from hardware.api import RobotError
-from sim.camera import SIDE, WRIST, Camera
+from sim.camera import as_camera
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 
@@ -70,7 +69,7 @@ class World:
             raise AugmentError("the episode is not simulated, or its object is not known: it cannot be drawn again from its state")
         robot = self._open(episode)
         for name, info in self.cameras(episode).items():
-            set_camera(robot, as_camera(name, info))
+            robot.aim(as_camera(name, info))
         return robot
 
     def robot_masks(self, episode: Episode) -> dict[str, np.ndarray]:
@@ -142,31 +141,3 @@ def moved(pictures: np.ndarray) -> np.ndarray:
     kernel = np.ones((5, 5), np.uint8)
     closed = [cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel) for mask in different]
     return np.stack(closed).astype(bool)
-
-
-def as_camera(name: str, info: CameraInfo) -> Camera:
-    """The camera of the scene that a data set describes."""
-    for known in (SIDE, WRIST):
-        if known.name == name and described(known, info.height) == info:
-            return known  # not by way of a matrix: exact
-    pose = np.asarray(info.extrinsics)
-    pos, forward, down = pose[:3, 3], pose[:3, 2], pose[:3, 1]
-    at, up = pos + forward, -down
-    return Camera(name, _triple(pos), _triple(at), _triple(up), info.fovy, info.body)
-
-
-def described(camera: Camera, size: int) -> CameraInfo:
-    """A camera of the scene as data sets describe it, with pictures of `size` px a side."""
-    return CameraInfo(size, size, camera.fovy, camera.intrinsics(size), camera.extrinsics(), camera.body)
-
-
-def set_camera(robot: SimRobot, camera: Camera) -> None:
-    """Moves a camera of a compiled scene to where the camera of this name is to stand."""
-    k = robot.model.camera(camera.name).id
-    robot.model.cam_pos[k], robot.model.cam_quat[k], robot.model.cam_fovy[k] = camera.pos, camera.quat, camera.fovy
-    mujoco.mj_camlight(robot.model, robot.data)
-
-
-def _triple(values: np.ndarray) -> tuple[float, float, float]:
-    x, y, z = (float(v) for v in values)
-    return x, y, z

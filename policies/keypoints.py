@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from policies.config import EncoderConfig, Pooling
+from policies.config import EncoderConfig
 from policies.encoder import Encoder
 from policies.form import FORMS
 from policies.jitter import Jitter, normalised
@@ -72,8 +72,7 @@ def spatial_softmax(maps: Tensor) -> Tensor:
 
 def open_encoder(config: EncoderConfig, cameras: int, size: tuple[int, int]) -> Encoder | KeypointEncoder:
     """The encoder of a configuration."""
-    convolves = config.pooling in (Pooling.keypoints, Pooling.keypoints_channel)
-    return (KeypointEncoder if convolves else Encoder)(config, cameras, size)
+    return (Encoder if FORMS[config.pooling].pool else KeypointEncoder)(config, cameras, size)
 
 
 def _convolution(inside: int, outside: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:

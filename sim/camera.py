@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
+from episodes.info import CameraInfo
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -57,6 +59,25 @@ class Camera:
         pose[:3, 3] = self.pos
         return pose
 
+    def moved(self, pos: np.ndarray, at: np.ndarray, up: np.ndarray) -> Camera:
+        """The camera standing at `pos` and looking at `at`, `up` upwards, (3,) each in the frame of `body`."""
+        return replace(self, pos=_triple(pos), at=_triple(at), up=_triple(up))
+
+
+def described(camera: Camera, size: int) -> CameraInfo:
+    """A camera as data sets describe it, with pictures of `size` px a side."""
+    return CameraInfo(size, size, camera.fovy, camera.intrinsics(size), camera.extrinsics(), camera.body)
+
+
+def as_camera(name: str, info: CameraInfo) -> Camera:
+    """The camera that a data set describes."""
+    for known in (SIDE, WRIST):
+        if known.name == name and described(known, info.height) == info:
+            return known  # not by way of a matrix: exact
+    pose = np.asarray(info.extrinsics)
+    pos, forward, down = pose[:3, 3], pose[:3, 2], pose[:3, 1]
+    return Camera(name, _triple(pos), _triple(pos + forward), _triple(-down), info.fovy, info.body)
+
 
 def rotated(camera: Camera, degrees: float) -> Camera:
     """The camera turned rigidly about the vertical through the origin of its body: for the world, the robot's base.
@@ -79,3 +100,8 @@ WRIST = Camera("wrist", (0.0, 0.07, 0.02), (0.0, 0.02, 0.16), (0, 1, 0), 72.0, b
 
 FILM = Camera("film", (1.10, 0.50, 0.76), (0.49, 0.0, 0.10), (0, 0, 1), 33.0)
 """For people, in every scene and in no observation: sees the object lifted, and the hand that lifts it."""
+
+
+def _triple(values: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in values)
+    return x, y, z

@@ -22,7 +22,8 @@ from tqdm import tqdm
 from assets.graspable import Graspable
 from assets.objects import open_objects
 from assets.toys import ToySet
-from episodes import CameraInfo, Dataset, DatasetInfo, DatasetWriter, open_dataset
+from episodes import Dataset, DatasetInfo, DatasetWriter, open_dataset
+from sim.camera import described
 from sim.errors import SceneError
 from sim.expert import VERSION, Expert, ExpertConfig
 from sim.scene import SceneConfig
@@ -161,12 +162,7 @@ def _info(cfg: CollectConfig, objects: tuple[Graspable, ...]) -> DatasetInfo:
     """What must agree for two shards to be of one data set."""
     with SimRobot(SceneConfig(objects[0], size=cfg.size)) as robot:
         joints, config, dt = robot.arm.joints, robot.config, robot.dt
-    cameras = {
-        camera.name: CameraInfo(
-            cfg.size, cfg.size, camera.fovy, camera.intrinsics(cfg.size).tolist(), camera.extrinsics().tolist(), camera.body
-        )
-        for camera in config.cameras
-    }
+    cameras = {camera.name: described(camera, cfg.size) for camera in config.cameras}
     settings = {key: value for key, value in dataclasses.asdict(cfg).items() if key not in ("out", "workers", "executor", "address")}
     made_by = {"mujoco": mujoco.__version__, "gl": os.environ.get("MUJOCO_GL", ""), "expert": VERSION, "settings": settings}
     return DatasetInfo(1 / dt, "panda", joints, cameras, fingerprint=made_by)

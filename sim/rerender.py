@@ -10,7 +10,6 @@ import numpy as np
 from episodes import Episode
 from hardware.api import Action
 from sim.camera import Camera
-from sim.errors import SceneError
 from sim.simrobot import SimRobot
 
 
@@ -41,12 +40,8 @@ class Redrawer:
         Raises SceneError for a camera that is not there.
         """
         robot = self._robot
-        there = {camera.name: camera.body for camera in robot.config.cameras}
         for camera in cameras:
-            if there.get(camera.name) != camera.body:
-                raise SceneError(f"camera {camera.name!r} on {camera.body!r}; this scene has {there}")
-            k = robot.model.camera(camera.name).id
-            robot.model.cam_pos[k], robot.model.cam_quat[k], robot.model.cam_fovy[k] = camera.pos, camera.quat, camera.fovy
+            robot.aim(camera)
         seen = [robot.sensed(state, [camera.name for camera in cameras]) for state in episode.state[:-1]]
         return replace(
             episode,

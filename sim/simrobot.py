@@ -9,7 +9,8 @@ import numpy as np
 
 from assets.graspable import CONTACT
 from hardware.api import Action, Observation, RobotError
-from sim.errors import PlacementError
+from sim.camera import Camera
+from sim.errors import PlacementError, SceneError
 from sim.panda import FINGERS, GRIP
 from sim.render import Renderer
 from sim.scene import WORKSPACE, SceneConfig
@@ -200,6 +201,15 @@ class SimRobot:
         self.data.ctrl[:] = [*self.data.qpos[self._qpos], abs(self.data.qpos[self._fingers[0]])]
         self.data.qacc_warmstart[:] = 0  # no part of the state, but what follows would depend on it in the last digits
         mujoco.mj_forward(self.model, self.data)
+
+    def aim(self, camera: Camera) -> None:
+        """Moves the camera of this name to where `camera` stands. Raises SceneError where the scene has none of its name and body."""
+        there = {known.name: known.body for known in self.config.cameras}
+        if there.get(camera.name) != camera.body:
+            raise SceneError(f"camera {camera.name!r} on {camera.body!r}; this scene has {there}")
+        model, k = self.model, self.model.camera(camera.name).id
+        model.cam_pos[k], model.cam_quat[k], model.cam_fovy[k] = camera.pos, camera.quat, camera.fovy
+        mujoco.mj_camlight(model, self.data)
 
     def picture(self, camera: str, size: int | None = None) -> np.ndarray:
         """What one camera sees, (size, size, 3) uint8, at any size."""

@@ -11,9 +11,8 @@ from typing import Any
 from episode_samples import make_episode, make_info
 
 from augment.diagnose.factors import Factor, Kind, Table
-from augment.world import described
 from episodes import DatasetWriter
-from sim.camera import SIDE, rotated
+from sim.camera import SIDE, described, rotated
 
 SIZES = {"side": (24, 24)}
 

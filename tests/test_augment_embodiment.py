@@ -11,9 +11,10 @@ from episode_samples import make_episode, make_info, same
 from assets.toys import ToySet
 from augment.embodiment import Embodiment, EmbodimentConfig, erase, open_embodiment
 from augment.errors import AugmentError
-from augment.world import World, described
+from augment.world import World
 from episodes import Episode
 from sim.arms import ARMS
+from sim.camera import described
 from sim.expert import Expert, ExpertConfig
 from sim.ik import InverseKinematics
 from sim.panda import PANDA

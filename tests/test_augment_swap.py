@@ -18,10 +18,10 @@ from augment.composite import in_light, lay, paste, stamp
 from augment.library import Library, cut_out, grown, renamed
 from augment.motion import complete, projected, tracked, watch
 from augment.swap import ObjectSwap, SwapConfig, open_swap
-from augment.world import World, described
+from augment.world import World
 from episodes import DatasetInfo, Episode
 from hardware.api import Action
-from sim.camera import SIDE, WRIST
+from sim.camera import SIDE, WRIST, described
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 

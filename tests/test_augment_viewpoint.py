@@ -16,9 +16,9 @@ from augment import AugmentError, recorded
 from augment.depth import open_estimator
 from augment.guard import Guard
 from augment.viewpoint import ON_BODY, SAMPLERS, TRIES, Viewpoint, ViewpointConfig, open_viewpoint
-from augment.world import World, as_camera, described
+from augment.world import World
 from episodes import Episode
-from sim.camera import SIDE, WRIST, rotated
+from sim.camera import SIDE, WRIST, as_camera, described, rotated
 from sim.rerender import rerender
 
 DONE = ("qpos", "gripper", "actions", "sent", "labelled", "state")

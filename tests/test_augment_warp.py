@@ -12,8 +12,7 @@ from assets.toys import ToySet
 from augment import AugmentError
 from augment.guard import Guard, distance
 from augment.warp import Warped, fill, warp_depth, warp_plane
-from augment.world import described, set_camera
-from sim.camera import SIDE, WRIST, Camera, rotated
+from sim.camera import SIDE, WRIST, Camera, described, rotated
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 
@@ -41,7 +40,7 @@ def robot() -> Iterator[SimRobot]:
 @pytest.fixture(scope="module")
 def shot(robot: SimRobot):
     def take(camera: Camera) -> Shot:
-        set_camera(robot, camera)
+        robot.aim(camera)
         looks = robot.picture, robot.mask, robot.depth, robot.robot_mask
         return Shot(*(look(camera.name)[None] for look in looks))
 

@@ -10,10 +10,10 @@ import pytest
 
 from assets.toys import ToySet
 from augment import AugmentError
-from augment.world import World, as_camera, described, moved, set_camera
+from augment.world import World, moved
 from episodes import DatasetInfo, Episode, StoreError
 from hardware.api import Action
-from sim.camera import SIDE, WRIST, Camera, rotated
+from sim.camera import SIDE, WRIST, Camera, as_camera, described, rotated
 from sim.rerender import Redrawer, rerender
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
@@ -179,6 +179,6 @@ def test_provenance_that_names_another_size_or_nonsense_is_refused(world: World,
 
 def test_a_camera_of_an_open_scene_can_be_set(world: World, episodes: list[Episode]) -> None:
     robot = world.robot(episodes[0])
-    set_camera(robot, Camera("side", (1, 0, 1), (0.5, 0, 0), (0, 0, 1), 40))
+    robot.aim(Camera("side", (1, 0, 1), (0.5, 0, 0), (0, 0, 1), 40))
     assert robot.model.camera("side").fovy[0] == 40
     assert world.robot(episodes[0]).model.camera("side").fovy[0] == SIDE.fovy

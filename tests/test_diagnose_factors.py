@@ -14,9 +14,8 @@ from augment.diagnose.features import classic, open_features, words
 from augment.diagnose.information import Dependence
 from augment.diagnose.source import SubDataset, open_subdataset
 from augment.errors import AugmentError
-from augment.world import described
 from episodes import CameraInfo, DatasetWriter
-from sim.camera import SIDE, rotated
+from sim.camera import SIDE, described, rotated
 
 SIZE = 64
 

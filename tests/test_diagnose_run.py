@@ -16,9 +16,8 @@ from episode_samples import make_episode, make_info
 import augment.diagnose.run as diagnosis
 from augment.diagnose.run import DiagnoseConfig, run
 from augment.errors import AugmentError
-from augment.world import described
 from episodes import DatasetWriter, StoreError
-from sim.camera import SIDE, rotated
+from sim.camera import SIDE, described, rotated
 
 SIZES = {"side": (32, 32)}
 KEYS = [

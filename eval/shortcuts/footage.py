@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from assets.toys import Toy
-from augment.world import described
 from episodes import DatasetInfo, DatasetWriter, Episode, open_dataset
 from eval.errors import EvalError
 from eval.shortcuts.cell import Cell
 from eval.shortcuts.island import BLUE, CORNER, RED, SPREAD, Task, view
-from sim.camera import WRIST, Camera, rotated
+from sim.camera import WRIST, Camera, described, rotated
 from sim.expert import Expert, ExpertConfig
 from sim.rerender import Redrawer
 from sim.scene import SceneConfig
