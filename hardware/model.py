@@ -1,0 +1,176 @@
+"""What an arm is: joints, limits, shape. Read from `hardware/arms/NAME.json`; forward kinematics in numpy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardware.api import RobotError
+
+ARMS = Path(__file__).parent / "arms"
+
+
+@dataclass(frozen=True)
+class Joint:
+    """One revolute joint: from the frame of the link before it to its own."""
+
+    name: str
+    pos: tuple[float, float, float]
+    """Of its frame in the parent's [m]."""
+    quat: tuple[float, float, float, float]
+    """Of its frame in the parent's at zero, wxyz."""
+    axis: tuple[float, float, float]
+    """Of rotation, in its own frame."""
+    lower: float
+    """[rad]"""
+    upper: float
+    """[rad]"""
+    velocity: float
+    """Greatest [rad/s], data sheet."""
+    acceleration: float
+    """Greatest [rad/s^2], data sheet, or what the source says."""
+    jerk: float
+    """Greatest [rad/s^3]."""
+    effort: float
+    """Greatest torque [N m], data sheet."""
+
+
+@dataclass(frozen=True)
+class Capsule:
+    """A part of a link's shape: all within `radius` of a segment."""
+
+    link: int
+    """0: the base; i: what joint i moves."""
+    start: tuple[float, float, float]
+    """In the link's frame [m]."""
+    end: tuple[float, float, float]
+    radius: float
+    """[m]"""
+
+
+@dataclass(frozen=True)
+class ArmModel:
+    """An arm with its gripper."""
+
+    name: str
+    source: str
+    """Where the figures come from."""
+    joints: tuple[Joint, ...]
+    tool_pos: tuple[float, float, float]
+    """Of the point between the finger pads in the last link's frame [m]."""
+    tool_quat: tuple[float, float, float, float]
+    """wxyz; z along the approach, y along the closing."""
+    home: tuple[float, ...]
+    """Joint positions above the workspace [rad]."""
+    capsules: tuple[Capsule, ...]
+    """Contain the arm and its gripper, fingers closed."""
+    apart: tuple[tuple[int, int], ...]
+    """Pairs of links that must not touch."""
+    gripper: int = 1
+    """Gripper values: 1 for a jaw, the actuated joints of a hand."""
+
+    def __post_init__(self) -> None:
+        n = len(self.joints)
+        if not n or len(self.home) != n:
+            raise RobotError(f"arm {self.name!r}: {n} joints and {len(self.home)} home positions; give one position a joint")
+        for joint, q in zip(self.joints, self.home, strict=True):
+            if not joint.lower < joint.upper or not joint.lower <= q <= joint.upper:
+                raise RobotError(f"arm {self.name!r}: {joint.name} has limits {joint.lower} to {joint.upper} rad and home {q}")
+            if min(joint.velocity, joint.acceleration, joint.jerk, joint.effort) <= 0:
+                raise RobotError(f"arm {self.name!r}: {joint.name} needs limits above zero for velocity, acceleration, jerk and effort")
+        bad = [c.link for c in self.capsules if not 0 <= c.link <= n or c.radius <= 0]
+        if bad:
+            raise RobotError(f"arm {self.name!r}: capsules on links {bad}; links are 0 to {n}, radii above zero")
+
+    @cached_property
+    def lower(self) -> np.ndarray:
+        """Least joint positions, (n,) [rad]."""
+        return np.array([joint.lower for joint in self.joints])
+
+    @cached_property
+    def upper(self) -> np.ndarray:
+        """Greatest joint positions, (n,) [rad]."""
+        return np.array([joint.upper for joint in self.joints])
+
+    def frames(self, qpos: np.ndarray) -> np.ndarray:
+        """Poses of all links in the base's frame, (n + 1, 4, 4), the base's first; qpos (n,) [rad]."""
+        frames = np.empty((len(self.joints) + 1, 4, 4))
+        frames[0] = np.eye(4)
+        for i, (fixed, q) in enumerate(zip(self._fixed, qpos, strict=True)):
+            base, screw, screw2 = fixed
+            turn = np.eye(4)
+            turn[:3, :3] += np.sin(q) * screw + (1 - np.cos(q)) * screw2  # Rodrigues
+            frames[i + 1] = frames[i] @ base @ turn
+        return frames
+
+    def tool(self, qpos: np.ndarray) -> np.ndarray:
+        """Pose of the point between the finger pads in the base's frame, (4, 4); qpos (n,) [rad]."""
+        return self.frames(qpos)[-1] @ _pose(self.tool_pos, self.tool_quat)
+
+    @cached_property
+    def _fixed(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        parts = []
+        for joint in self.joints:
+            x, y, z = np.array(joint.axis) / np.linalg.norm(joint.axis)
+            screw = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+            parts.append((_pose(joint.pos, joint.quat), screw, screw @ screw))
+        return parts
+
+
+def load_arm(name: str | Path) -> ArmModel:
+    """The arm of a name among `hardware/arms`, or of a JSON file. Raises RobotError."""
+    path = Path(name) if str(name).endswith(".json") else ARMS / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in ARMS.glob("*.json")))
+        raise RobotError(f"no arm {str(name)!r}; known: {known}, or the path of a JSON file of that form")
+    try:
+        return _arm(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RobotError(f"arm file {path}: {type(error).__name__}: {error}") from error
+
+
+def _arm(table: Any) -> ArmModel:
+    limits = ("lower", "upper", "velocity", "acceleration", "jerk", "effort")
+    joints = tuple(
+        Joint(str(row["name"]), _triple(row["pos"]), _quat(row["quat"]), _triple(row["axis"]), **{key: float(row[key]) for key in limits})
+        for row in table["joints"]
+    )
+    capsules = tuple(Capsule(int(c["link"]), _triple(c["start"]), _triple(c["end"]), float(c["radius"])) for c in table["capsules"])
+    return ArmModel(
+        name=str(table["name"]),
+        source=str(table["source"]),
+        joints=joints,
+        tool_pos=_triple(table["tool_pos"]),
+        tool_quat=_quat(table["tool_quat"]),
+        home=tuple(float(q) for q in table["home"]),
+        capsules=capsules,
+        apart=tuple((int(a), int(b)) for a, b in table["apart"]),
+        gripper=int(table.get("gripper", 1)),
+    )
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    x, y, z = map(float, values)
+    return x, y, z
+
+
+def _quat(values: Any) -> tuple[float, float, float, float]:
+    w, x, y, z = map(float, values)
+    return w, x, y, z
+
+
+def _pose(pos: tuple[float, ...], quat: tuple[float, ...]) -> np.ndarray:
+    w, x, y, z = np.array(quat) / np.linalg.norm(quat)
+    pose = np.eye(4)
+    pose[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    pose[:3, 3] = pos
+    return pose
