@@ -113,6 +113,41 @@ class ArmModel:
         return self.frames(qpos)[-1] @ _pose(self.tool_pos, self.tool_quat)
 
     @cached_property
+    def links(self) -> np.ndarray:
+        """The link of each capsule, (C,)."""
+        return np.array([c.link for c in self.capsules], int)
+
+    @cached_property
+    def radii(self) -> np.ndarray:
+        """Of the capsules, (C,) [m]."""
+        return np.array([c.radius for c in self.capsules])
+
+    def segments(self, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both ends of all capsules in the base's frame, (C, 3) each [m]; qpos (n,) [rad]."""
+        frames = self.frames(qpos)[self.links]  # (C, 4, 4)
+        turn, at = frames[:, :3, :3], frames[:, :3, 3]
+        start, end = self._ends
+        return (turn @ start[..., None])[..., 0] + at, (turn @ end[..., None])[..., 0] + at
+
+    @cached_property
+    def pairs(self) -> np.ndarray:
+        """Pairs of capsules on links that must not touch, (P, 2)."""
+        apart = {frozenset(pair) for pair in self.apart}
+        found = [(a, b) for a in range(len(self.links)) for b in range(a) if frozenset((self.links[a], self.links[b])) in apart]
+        return np.array(found, int).reshape(-1, 2)
+
+    def gaps(self, qpos: np.ndarray) -> np.ndarray:
+        """Between the capsules of all pairs, (P,) [m], below zero where they overlap; qpos (n,) [rad]."""
+        start, end = self.segments(qpos)
+        a, b = self.pairs.T
+        return _distance(start[a], end[a], start[b], end[b]) - self.radii[a] - self.radii[b]
+
+    @cached_property
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        ends = np.array([(c.start, c.end) for c in self.capsules], float).reshape(-1, 2, 3)
+        return ends[:, 0], ends[:, 1]
+
+    @cached_property
     def _fixed(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         parts = []
         for joint in self.joints:
@@ -162,6 +197,20 @@ def _triple(values: Any) -> tuple[float, float, float]:
 def _quat(values: Any) -> tuple[float, float, float, float]:
     w, x, y, z = map(float, values)
     return w, x, y, z
+
+
+def _distance(a0: np.ndarray, a1: np.ndarray, b0: np.ndarray, b1: np.ndarray) -> np.ndarray:
+    """Between segments, (P,) [m]; ends (P, 3). Ericson, Real-Time Collision Detection, 5.1.9."""
+    u, v, w = a1 - a0, b1 - b0, a0 - b0
+    uu, vv, uv = (u * u).sum(1), (v * v).sum(1), (u * v).sum(1)
+    uw, vw = (u * w).sum(1), (v * w).sum(1)
+    tiny = 1e-12
+    slant = uu * vv - uv * uv
+    s = np.where(slant > tiny, np.clip((uv * vw - vv * uw) / np.maximum(slant, tiny), 0, 1), 0.0)
+    t = np.clip((uv * s + vw) / np.maximum(vv, tiny), 0, 1)
+    s = np.clip((uv * t - uw) / np.maximum(uu, tiny), 0, 1)
+    t = np.clip((uv * s + vw) / np.maximum(vv, tiny), 0, 1)  # once more, since s may have been clipped
+    return np.linalg.norm(w + s[:, None] * u - t[:, None] * v, axis=1)
 
 
 def _pose(pos: tuple[float, ...], quat: tuple[float, ...]) -> np.ndarray:
