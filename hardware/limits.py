@@ -1,0 +1,131 @@
+"""What an arm is held to: on unless a field is named otherwise, and printed before anything moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hardware.api import RobotError
+from hardware.model import ArmModel
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where the arm and its gripper may be, in the base's frame [m]."""
+
+    lower: tuple[float, float, float] = (-0.3, -0.6, -0.005)
+    """Least x, y, z of any part that moves; z is the table with what the shape's capsules stand out below the fingertips."""
+    upper: tuple[float, float, float] = (0.9, 0.6, 1.2)
+
+    def __post_init__(self) -> None:
+        if not all(np.isfinite([*self.lower, *self.upper])) or not all(a < b for a, b in zip(self.lower, self.upper, strict=True)):
+            raise RobotError(f"workspace from {self.lower} to {self.upper} m is empty; each lower bound must lie below its upper one")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """All that `hardware.safety` enforces on one arm."""
+
+    arm: ArmModel
+    speed: float = 0.1
+    """Share of the data sheet's velocity, acceleration and jerk; braking has all of the acceleration and jerk."""
+    margin: float = 0.02
+    """Kept from every joint limit [rad]."""
+    workspace: Workspace = Workspace()
+    clearance: float = 0.01
+    """Between parts of the arm that must not touch [m]."""
+    jump: float = 0.6
+    """Furthest that one action may be from the setpoint, any joint [rad]."""
+    following: float = 0.15
+    """Furthest that the arm may be from its setpoint, any joint [rad]."""
+    contact: float = 0.35
+    """External torque over the joint's greatest that counts as contact."""
+    contact_time: float = 0.05
+    """Time that it must last [s]."""
+    observation_age: float = 0.5
+    """Oldest picture that an action may answer to [s]."""
+    action_age: float = 0.25
+    """Longest that an action is pursued when no other comes, at full speed; slower arms wait longer, in proportion [s]."""
+    state_age: float = 0.1
+    """Oldest measurement [s]."""
+    heartbeat: float = 0.3
+    """Longest that the control loop may be silent [s]."""
+    blocked_time: float = 2.0
+    """Longest that nothing is asked but what is forbidden [s]."""
+    gripper_speed: float = 4.0
+    """Of a gripper's full range a second [1/s]."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.speed <= 1:
+            raise RobotError(f"speed={self.speed} must be above 0 and at most 1")
+        for name in ("margin", "clearance"):
+            if not 0 <= getattr(self, name) < 0.5:
+                raise RobotError(f"{name}={getattr(self, name)} must be at least 0 and below 0.5")
+        for name in (
+            *("jump", "following", "contact", "contact_time", "observation_age", "action_age"),
+            *("state_age", "heartbeat", "blocked_time", "gripper_speed"),
+        ):
+            if not 0 < getattr(self, name) < np.inf:
+                raise RobotError(f"{name}={getattr(self, name)} must be above zero and finite")
+        if (self.lower >= self.upper).any():
+            raise RobotError(f"margin={self.margin} rad leaves no room between the joint limits of {self.arm.name}")
+
+    @cached_property
+    def lower(self) -> np.ndarray:
+        """Least joint setpoints, (n,) [rad]."""
+        return self.arm.lower + self.margin
+
+    @cached_property
+    def upper(self) -> np.ndarray:
+        """Greatest joint setpoints, (n,) [rad]."""
+        return self.arm.upper - self.margin
+
+    @cached_property
+    def velocity(self) -> np.ndarray:
+        """Greatest joint speeds of setpoints, (n,) [rad/s]."""
+        return np.array([joint.velocity for joint in self.arm.joints]) * self.speed
+
+    @cached_property
+    def acceleration(self) -> np.ndarray:
+        """Greatest accelerations towards a target, (n,) [rad/s^2]."""
+        return self.full_acceleration * self.speed
+
+    @cached_property
+    def jerk(self) -> np.ndarray:
+        """Greatest jerks towards a target, (n,) [rad/s^3]."""
+        return self.full_jerk * self.speed
+
+    @cached_property
+    def full_acceleration(self) -> np.ndarray:
+        """Greatest accelerations of braking, (n,) [rad/s^2]."""
+        return np.array([joint.acceleration for joint in self.arm.joints])
+
+    @cached_property
+    def full_jerk(self) -> np.ndarray:
+        """Greatest jerks of braking, (n,) [rad/s^3]."""
+        return np.array([joint.jerk for joint in self.arm.joints])
+
+    @cached_property
+    def effort(self) -> np.ndarray:
+        """External torques that count as contact, (n,) [N m]."""
+        return np.array([joint.effort for joint in self.arm.joints]) * self.contact
+
+    def lines(self) -> Iterator[str]:
+        """What is in force, for people, one line a limit."""
+        yield f"arm {self.arm.name}: {len(self.arm.joints)} joints, speed {self.speed:.0%} of the data sheet"
+        yield "joint           from      to [rad]   rad/s   rad/s2    rad/s3   contact N m"
+        for i, joint in enumerate(self.arm.joints):
+            yield (
+                f"{joint.name:22.22} {self.lower[i]:+.2f} {self.upper[i]:+.2f} {self.velocity[i]:8.2f} {self.acceleration[i]:8.2f}"
+                f" {self.jerk[i]:9.1f} {self.effort[i]:9.1f}"
+            )
+        low, high = self.workspace.lower, self.workspace.upper
+        yield f"workspace x {low[0]:+.2f} to {high[0]:+.2f}, y {low[1]:+.2f} to {high[1]:+.2f}, z {low[2]:+.3f} to {high[2]:+.2f} m, base's frame"
+        yield f"parts of the arm stay {self.clearance * 1000:.0f} mm apart; it may lag {self.following} rad, an action may ask for {self.jump} rad"
+        yield (
+            f"stops when a picture is {self.observation_age} s old, an action {self.action_age / self.speed:.2g} s, a measurement {self.state_age} s, "
+            f"the loop silent for {self.heartbeat} s, forbidden motion asked for {self.blocked_time} s"
+        )
