@@ -17,6 +17,10 @@ class RobotError(Exception):
     """A robot cannot do what was asked: not connected, a camera silent, a command refused."""
 
 
+class ArmLost(RobotError):
+    """The connection to an arm is gone."""
+
+
 class SegmenterError(RobotError):
     """A target cannot be found or followed: the prompt shows nothing, or a model is missing."""
 

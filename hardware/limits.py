@@ -123,9 +123,10 @@ class Limits:
                 f" {self.jerk[i]:9.1f} {self.effort[i]:9.1f}"
             )
         low, high = self.workspace.lower, self.workspace.upper
-        yield f"workspace x {low[0]:+.2f} to {high[0]:+.2f}, y {low[1]:+.2f} to {high[1]:+.2f}, z {low[2]:+.3f} to {high[2]:+.2f} m, base's frame"
-        yield f"parts of the arm stay {self.clearance * 1000:.0f} mm apart; it may lag {self.following} rad, an action may ask for {self.jump} rad"
+        sides = ", ".join(f"{axis} {a:+.3f} to {b:+.3f}" for axis, a, b in zip("xyz", low, high, strict=True))
+        yield f"workspace {sides} m in the base's frame; parts of the arm stay {self.clearance * 1000:.0f} mm apart"
+        yield f"the arm may lag its setpoint by {self.following} rad, an action may ask for {self.jump} rad at once"
         yield (
-            f"stops when a picture is {self.observation_age} s old, an action {self.action_age / self.speed:.2g} s, a measurement {self.state_age} s, "
-            f"the loop silent for {self.heartbeat} s, forbidden motion asked for {self.blocked_time} s"
+            f"stops for a picture of {self.observation_age} s ago, an action of {self.action_age / self.speed:.2g} s, a measurement of "
+            f"{self.state_age} s, a loop silent for {self.heartbeat} s, forbidden motion asked for during {self.blocked_time} s"
         )

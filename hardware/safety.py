@@ -1,9 +1,10 @@
 """The one filter between what is asked of an arm and what is sent to it, the same in simulation and on the arm.
 
-`offer` takes actions at the control rate, `tick` gives setpoints at the servo rate. Position, velocity, acceleration and jerk are held by
-Ruckig's online trajectories; shape and place by an invariant: at every tick the pose in which the arm would come to rest if it braked now is
-allowed (joint limits, workspace, table, self-collision), and a step that would break this is replaced by braking, which then ends in a pose
-that was allowed before. What cannot be trusted is refused, never clamped, and stops the arm: braking, holding, latched until a person clears it.
+`offer` takes actions at the control rate, `tick` gives setpoints at the servo rate. Position, velocity, acceleration and jerk are held
+by Ruckig's online trajectories; shape and place by an invariant: at every tick the pose in which the arm would come to rest if it braked
+now is allowed (joint limits, workspace, table, self-collision), and a step that would break this is replaced by braking, which then ends
+in a pose that was allowed before. What cannot be trusted is refused, never clamped, and stops the arm: it brakes, holds, and stays so
+until a person clears it.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class SafetyFilter:
     # --- before motion
 
     def start(self, state: ArmState, now: float) -> None:
-        """Takes the measured pose as the first setpoint, so that nothing jumps. Raises RobotError where the arm must not move from there."""
+        """Takes the measured pose as the first setpoint: nothing jumps. Raises RobotError where the arm must not move from there."""
         with self._lock:
             if not _finite(state.qpos, state.qvel, state.gripper):
                 raise RobotError(f"the arm measures positions {state.qpos} and gripper {state.gripper}, not finite numbers")
@@ -96,7 +97,9 @@ class SafetyFilter:
                 return
             arm = self.limits.arm
             if action.qpos.shape != (len(arm.joints),) or action.gripper.shape != (arm.gripper,):
-                said = f"{action.qpos.shape} and {action.gripper.shape}, the arm has {len(arm.joints)} joints and {arm.gripper} gripper values"
+                said = (
+                    f"{action.qpos.shape} and {action.gripper.shape}, the arm has {len(arm.joints)} joints and {arm.gripper} gripper values"
+                )
                 return self.trip(Reason.ACTION_SHAPE, said, now)
             if not _finite(action.qpos, action.gripper):
                 return self.trip(Reason.ACTION_NOT_FINITE, f"qpos {action.qpos}, gripper {action.gripper}", now)
@@ -139,6 +142,12 @@ class SafetyFilter:
         return self._stop
 
     @property
+    def asked(self) -> Action:
+        """What was asked for last, brought within the joint limits."""
+        with self._lock:
+            return Action(self._target.copy(), self._wanted.copy())
+
+    @property
     def setpoint(self) -> Action:
         """What was sent last."""
         with self._lock:
@@ -163,8 +172,7 @@ class SafetyFilter:
             most = self.limits.gripper_speed * self.period
             if self._stop is None:
                 self._gripper = self._gripper + np.clip(self._wanted - self._gripper, -most, most)
-            resting = bool(np.abs(self._v).max() < 1e-9 and np.abs(self._a).max() < 1e-6)
-            return Tick(Action(self._q.copy(), self._gripper.copy()), self._v.copy(), blocked, resting)
+            return Tick(Action(self._q.copy(), self._gripper.copy()), self._v.copy(), blocked, self._rests())
 
     def _watch(self, now: float) -> None:
         """Time, and who should have said something."""
@@ -172,8 +180,10 @@ class SafetyFilter:
         if now <= self._now:
             self.trip(Reason.CLOCK, f"time went from {self._now:.4f} to {now:.4f} s between two ticks", self._now)
         self._now = max(now, self._now)
-        if now - self._beaten > limits.heartbeat:
-            self.trip(Reason.HEARTBEAT, f"the control loop was silent for {now - self._beaten:.3f} s, the limit is {limits.heartbeat} s", now)
+        if not self._idle and now - self._beaten > limits.heartbeat:
+            self.trip(
+                Reason.HEARTBEAT, f"the control loop was silent for {now - self._beaten:.3f} s, the limit is {limits.heartbeat} s", now
+            )
         if not self._idle and now - self._offered > limits.action_age / limits.speed:
             said = f"no action for {now - self._offered:.3f} s, the limit is {limits.action_age / limits.speed:.3f} s"
             self.trip(Reason.ACTION_STALE, said, now)
@@ -186,9 +196,19 @@ class SafetyFilter:
         if not -limits.state_age <= now - state.time <= limits.state_age:
             return self.trip(Reason.STATE_STALE, f"measured {now - state.time:.3f} s ago, the limit is {limits.state_age} s", now)
         checks: tuple[tuple[Reason, np.ndarray, np.ndarray, str], ...] = (
-            (Reason.JOINT_LIMIT, np.maximum(arm.lower - state.qpos, state.qpos - arm.upper), np.zeros(len(state.qpos)), "rad beyond its limit"),
+            (
+                Reason.JOINT_LIMIT,
+                np.maximum(arm.lower - state.qpos, state.qpos - arm.upper),
+                np.zeros(len(state.qpos)),
+                "rad beyond its limit",
+            ),
             (Reason.OVERSPEED, np.abs(state.qvel), limits.velocity / limits.speed * 1.1, "rad/s"),
-            (Reason.FOLLOWING_ERROR, np.abs(state.qpos - self._q), np.full(len(state.qpos), limits.following), "rad from where it was sent"),
+            (
+                Reason.FOLLOWING_ERROR,
+                np.abs(state.qpos - self._q),
+                np.full(len(state.qpos), limits.following),
+                "rad from where it was sent",
+            ),
         )
         for reason, value, most, unit in checks:
             if (value > most).any() and self._stop is None:
@@ -220,7 +240,9 @@ class SafetyFilter:
                 self._q, self._v, self._a = step
                 self._blocked_since = None
                 return ""
-        if (step := self._advance(self._brake, None)) is not None:
+        if self._rests():
+            self._v, self._a = np.zeros_like(self._v), np.zeros_like(self._a)  # not the last rounding errors
+        elif (step := self._advance(self._brake, None)) is not None:
             self._q, self._v, self._a = step
         else:  # cannot be: the present state is always within the limits of braking
             self._v, self._a = np.zeros_like(self._v), np.zeros_like(self._a)
@@ -232,6 +254,9 @@ class SafetyFilter:
         elif now - self._blocked_since > self.limits.blocked_time:
             self.trip(Reason.BLOCKED, f"for {now - self._blocked_since:.1f} s: {blocked}", now)
         return blocked
+
+    def _rests(self) -> bool:
+        return bool(np.abs(self._v).max() < 1e-9 and np.abs(self._a).max() < 1e-6)
 
     def _advance(self, parameters: InputParameter, target: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Position, velocity and acceleration one period on; None where Ruckig finds no trajectory."""
@@ -296,5 +321,3 @@ def _input(n: int, velocity: np.ndarray, acceleration: np.ndarray, jerk: np.ndar
     parameters.target_velocity = [0.0] * n
     parameters.target_acceleration = [0.0] * n
     return parameters
-
-
