@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -19,13 +20,15 @@ from types import TracebackType
 from typing import IO, Self
 
 from hardware.api import ActionChunk, Observation, RobotError
-from hardware.opening import make_token
+from hardware.opening import check_token, make_token
 from hardware.remote import PolicyAddress, PolicyLost, RemotePolicy
 from hardware.wire import Table, one_line
 
 ROOT = Path(__file__).parents[1]
 KEPT = 40
 """Last lines of the child that are kept for the error message."""
+LAST = 3.0
+"""Time that the child has to end by itself once its parent is gone [s]."""
 
 
 def serve_command(checkpoint: Path, threads: int = 1, device: str = "cpu") -> tuple[str, ...]:
@@ -39,7 +42,7 @@ class PolicyChild:
     """A policy server to be started on this machine. Constructing it does nothing."""
 
     command: tuple[str, ...]
-    """Takes a token as the first line of stdin, prints a line of JSON with its port, and ends when stdin ends: see `serve_command`."""
+    """Takes its token with `token_from_parent`, prints a line of JSON with its port, and serves: see `serve_command`."""
     start_s: float = 120.0
     """Time to load the checkpoint and print the port [s]."""
     answer_s: float = 5.0
@@ -197,6 +200,26 @@ class PolicyProcess:
         if code is None:
             return "runs but does not serve"
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+
+def token_from_parent() -> str:
+    """For the child: its token, the first line of stdin; from here on it ends when its parent does. Raises RobotError."""
+    line = b""
+    while len(line) < 1024 and (byte := os.read(0, 1)) not in (b"", b"\n"):  # unbuffered: the rest is for `_follow_parent`
+        line += byte
+    threading.Thread(target=_follow_parent, args=(os.getppid(),), name="follow-parent", daemon=True).start()
+    return check_token(line.decode("utf-8", "replace"))
+
+
+def _follow_parent(parent: int) -> None:
+    """Ends this process once its parent has closed our stdin, or has been replaced by another as our parent."""
+    while os.getppid() == parent:
+        ready, _, _ = select.select([0], [], [], 1.0)
+        if ready and not os.read(0, 1024):
+            break
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(LAST)
+    os._exit(1)  # the main thread is stuck in a prediction
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

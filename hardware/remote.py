@@ -130,10 +130,11 @@ class PolicyAddress:
         return Channel(sock)
 
     def _enter(self, channel: Channel, name: str, deadline: float) -> Welcome:
-        theirs, mine = bytes(channel.read(HEAD.size, deadline)), head()
-        title, version, _ = HEAD.unpack(theirs)
+        title = bytes(channel.read(len(NAME), deadline))
         if title != NAME:
             raise PolicyRefused(f"{self.host}:{self.port} is no policy server: it greets with {title!r}")
+        theirs, mine = title + bytes(channel.read(HEAD.size - len(NAME), deadline)), head()
+        _, version, _ = HEAD.unpack(theirs)
         if version != PROTOCOL:
             raise PolicyRefused(f"{self._where} speaks version {version}, this client {PROTOCOL}: install the same release on both")
         hello = encode(Hello(name))

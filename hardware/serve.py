@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import socket
 import ssl
@@ -156,6 +157,9 @@ class PolicyServer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+        if self._listener:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
         with self._changed:
             client, opening = self._client, list(self._opening)
         for channel in [*opening, *([client.channel] if client else [])]:
@@ -188,6 +192,9 @@ class PolicyServer:
             return f"refused as malformed: {error}"
         except WireLost as error:
             return f"lost: {error}"
+        except Exception as error:  # an error of our own costs this client, not the next one
+            channel.refuse(Refused("malformed", "the server cannot read this"))
+            return f"dropped after {type(error).__name__}: {one_line(error)}"
 
     def _answer(self, message: Message) -> Message:
         match message:
@@ -225,10 +232,10 @@ class PolicyServer:
                 sock, _ = listener.accept()
             except TimeoutError:
                 self._slots.release()
-            except OSError as error:  # gone again, or no file descriptor left
+            except OSError as error:  # gone again, or no file descriptor left, or woken by `__exit__`
                 self._slots.release()
-                self._log(f"cannot accept: {error}")
-                self._stopped.wait(0.25)
+                if not self._stopped.wait(0.25):
+                    self._log(f"cannot accept: {error}")
             else:
                 self._start(self._open, sock)
 
@@ -252,6 +259,9 @@ class PolicyServer:
                 channel.refuse(refused)
         except (WireLost, OSError) as error:
             self._log(f"{address} gone before it was served: {one_line(error)}")
+            channel.close()
+        except Exception as error:  # an error of our own costs this client, not the next one
+            self._log(f"{address} dropped after {type(error).__name__}: {one_line(error)}")
             channel.close()
         finally:
             with self._changed:

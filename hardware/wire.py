@@ -25,6 +25,8 @@ PREFIX = struct.Struct(">4sII")
 DTYPES = {"u1": np.dtype("u1"), "bool": np.dtype("?"), "f4": np.dtype("<f4"), "f8": np.dtype("<f8"), "i8": np.dtype("<i8")}
 MAX_ARRAYS = 64
 MAX_DIMENSIONS = 4
+MAX_LENGTH = 1 << 16
+"""Of one dimension; so that an array of which one dimension is 0 overflows nothing."""
 
 Arrays = Mapping[str, np.ndarray]
 Table = Mapping[str, object]
@@ -300,8 +302,10 @@ def _layout(rows: list[Any], payload: int, limits: Limits) -> list[tuple[str, st
             raise WireError(f"an array's name is text and its own, not {one_line(name, 40)!r}")
         if not isinstance(dtype, str) or dtype not in DTYPES:
             raise WireError(f"array {one_line(name, 40)!r} has dtype {one_line(dtype, 40)!r}; accepted: {', '.join(DTYPES)}")
-        if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 1 << 32 for n in shape):
-            raise WireError(f"array {one_line(name, 40)!r} has shape {one_line(shape, 60)}; give up to {MAX_DIMENSIONS} lengths")
+        if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < MAX_LENGTH for n in shape):
+            raise WireError(
+                f"array {one_line(name, 40)!r} has shape {one_line(shape, 60)}; give up to {MAX_DIMENSIONS} lengths below {MAX_LENGTH}"
+            )
         count = math.prod(shape)
         size = -(-count // 8) if dtype == "bool" else count * DTYPES[dtype].itemsize
         names.add(name)
@@ -316,8 +320,9 @@ def _layout(rows: list[Any], payload: int, limits: Limits) -> list[tuple[str, st
 
 def _pack(name: str, array: np.ndarray) -> tuple[str, np.ndarray]:
     codes = [code for code, dtype in DTYPES.items() if dtype == array.dtype.newbyteorder("<")]
-    if not codes or array.ndim > MAX_DIMENSIONS:
-        raise WireError(f"array {name!r} is {array.dtype} {array.shape}; accepted: {', '.join(DTYPES)}, up to {MAX_DIMENSIONS} axes")
+    if not codes or array.ndim > MAX_DIMENSIONS or max(array.shape, default=0) >= MAX_LENGTH:
+        known = f"{', '.join(DTYPES)}, up to {MAX_DIMENSIONS} lengths below {MAX_LENGTH}"
+        raise WireError(f"array {name!r} is {array.dtype} {array.shape}; accepted: {known}")
     if codes[0] == "bool":
         return "bool", np.packbits(array)
     return codes[0], np.ascontiguousarray(array, DTYPES[codes[0]]).reshape(-1).view(np.uint8)

@@ -8,25 +8,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import select
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from hardware.api import Observation, Policy, RobotError
-from hardware.opening import Certificate, check_token, read_token
+from hardware.child import token_from_parent
+from hardware.opening import Certificate, read_token
 from hardware.serve import PolicyServer, Serving
 from hardware.wire import PROTOCOL
 from policies.contract import Contract
 from policies.errors import PolicyError
 from policies.model_policy import load_policy
-
-LAST_S = 3.0
-"""Time that a prediction under way has to end once the parent is gone [s]."""
 
 
 def warm(policy: Policy, contract: Contract) -> None:
@@ -37,18 +33,6 @@ def warm(policy: Policy, contract: Contract) -> None:
     mask[height // 3 : -height // 3, width // 3 : -width // 3] = True
     policy.predict(Observation(images, dict.fromkeys(images, mask), np.zeros(len(contract.joints)), np.ones(contract.gripper), 0.0))
     policy.reset("")
-
-
-def follow_parent() -> None:
-    """Ends this process when its parent is gone: the parent's end of our stdin is closed, or another process has taken its place."""
-    parent = os.getppid()
-    while os.getppid() == parent:
-        ready, _, _ = select.select([sys.stdin.buffer], [], [], 1.0)
-        if ready and not os.read(sys.stdin.fileno(), 1024):
-            break
-    os.kill(os.getpid(), signal.SIGTERM)
-    threading.Event().wait(LAST_S)
-    os._exit(1)  # the main thread is stuck in a prediction
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -71,21 +55,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def read_line(descriptor: int) -> str:
-    """One line, unbuffered: whatever follows stays for `follow_parent`."""
-    line = b""
-    while len(line) < 1024 and (byte := os.read(descriptor, 1)) not in (b"", b"\n"):
-        line += byte
-    return line.decode("utf-8", "replace")
-
-
 def serve(options: argparse.Namespace) -> None:
     """Loads, warms up, serves until SIGTERM or SIGINT. Raises PolicyError, RobotError."""
     if bool(options.certificate) != bool(options.key):
         raise RobotError("TLS needs both --certificate and --key")
-    token = check_token(read_line(sys.stdin.fileno())) if options.token_stdin else read_token(options.token_file)
-    if options.token_stdin:
-        threading.Thread(target=follow_parent, daemon=True).start()
+    token = token_from_parent() if options.token_stdin else read_token(options.token_file)
     certificate = Certificate(options.certificate, options.key) if options.certificate else None
     serving = Serving(token, options.host, options.port, certificate)  # what is wrong with it is said before anything is loaded
     if options.threads < 1 or not (options.device == "cpu" or (options.device.startswith("cuda") and torch.cuda.is_available())):
