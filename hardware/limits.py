@@ -16,8 +16,8 @@ from hardware.model import ArmModel
 class Workspace:
     """Where the arm and its gripper may be, in the base's frame [m]."""
 
-    lower: tuple[float, float, float] = (-0.3, -0.6, -0.005)
-    """Least x, y, z of any part that moves; z is the table with what the shape's capsules stand out below the fingertips."""
+    lower: tuple[float, float, float] = (-0.3, -0.6, -0.008)
+    """Least x, y, z of any part that moves; for a table at z = 0 with what the shape's capsules stand out below the fingertips."""
     upper: tuple[float, float, float] = (0.9, 0.6, 1.2)
 
     def __post_init__(self) -> None:
@@ -35,18 +35,24 @@ class Limits:
     margin: float = 0.02
     """Kept from every joint limit [rad]."""
     workspace: Workspace = Workspace()
+    inside: float = 0.003
+    """Targets outside the workspace by less than `reach` are brought this far into it [m]."""
+    reach: float = 0.05
+    """[m]"""
     clearance: float = 0.01
     """Between parts of the arm that must not touch [m]."""
     jump: float = 0.6
     """Furthest that one action may be from the setpoint, any joint [rad]."""
-    following: float = 0.15
-    """Furthest that the arm may be from its setpoint, any joint [rad]."""
+    following: float = 0.1
+    """Furthest that the arm may be from its setpoint at rest, any joint [rad]."""
+    lag: float = 0.12
+    """Time by which it may trail a moving setpoint besides, at the greatest speed [s]."""
     contact: float = 0.35
     """External torque over the joint's greatest that counts as contact."""
     contact_time: float = 0.05
     """Time that it must last [s]."""
-    observation_age: float = 0.5
-    """Oldest picture that an action may answer to [s]."""
+    observation_age: float = 1.0
+    """Oldest picture that an action may answer to, at full speed; slower arms may look back further, in proportion [s]."""
     action_age: float = 0.25
     """Longest that an action is pursued when no other comes, at full speed; slower arms wait longer, in proportion [s]."""
     state_age: float = 0.1
@@ -65,7 +71,7 @@ class Limits:
             if not 0 <= getattr(self, name) < 0.5:
                 raise RobotError(f"{name}={getattr(self, name)} must be at least 0 and below 0.5")
         for name in (
-            *("jump", "following", "contact", "contact_time", "observation_age", "action_age"),
+            *("jump", "following", "lag", "contact", "contact_time", "observation_age", "action_age"),
             *("state_age", "heartbeat", "blocked_time", "gripper_speed"),
         ):
             if not 0 < getattr(self, name) < np.inf:
@@ -113,6 +119,11 @@ class Limits:
         """External torques that count as contact, (n,) [N m]."""
         return np.array([joint.effort for joint in self.arm.joints]) * self.contact
 
+    @cached_property
+    def error(self) -> np.ndarray:
+        """Furthest that the arm may be from its setpoint, (n,) [rad]."""
+        return self.following + self.lag * self.velocity
+
     def lines(self) -> Iterator[str]:
         """What is in force, for people, one line a limit."""
         yield f"arm {self.arm.name}: {len(self.arm.joints)} joints, speed {self.speed:.0%} of the data sheet"
@@ -125,8 +136,10 @@ class Limits:
         low, high = self.workspace.lower, self.workspace.upper
         sides = ", ".join(f"{axis} {a:+.3f} to {b:+.3f}" for axis, a, b in zip("xyz", low, high, strict=True))
         yield f"workspace {sides} m in the base's frame; parts of the arm stay {self.clearance * 1000:.0f} mm apart"
-        yield f"the arm may lag its setpoint by {self.following} rad, an action may ask for {self.jump} rad at once"
+        least, most = self.error.min(), self.error.max()
+        yield f"the arm may trail its setpoint by {least:.2f} to {most:.2f} rad, an action may ask for {self.jump} rad at once"
+        picture, action = self.observation_age / self.speed, self.action_age / self.speed
         yield (
-            f"stops for a picture of {self.observation_age} s ago, an action of {self.action_age / self.speed:.2g} s, a measurement of "
-            f"{self.state_age} s, a loop silent for {self.heartbeat} s, forbidden motion asked for during {self.blocked_time} s"
+            f"stops for a picture of {picture:.2g} s ago, an action of {action:.2g} s, a measurement of {self.state_age} s, "
+            f"a loop silent for {self.heartbeat} s, forbidden motion asked for during {self.blocked_time} s"
         )

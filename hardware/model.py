@@ -112,6 +112,19 @@ class ArmModel:
         """Pose of the point between the finger pads in the base's frame, (4, 4); qpos (n,) [rad]."""
         return self.frames(qpos)[-1] @ _pose(self.tool_pos, self.tool_quat)
 
+    def jacobian(self, qpos: np.ndarray, link: int, point: np.ndarray) -> np.ndarray:
+        """How a point (3,) [m] in the base's frame that is fixed to a link moves with the joints, (3, n) [m/rad]; qpos (n,) [rad]."""
+        frames = self.frames(qpos)[1:]
+        axes = (frames[:, :3, :3] @ self._axes[..., None])[..., 0]  # (n, 3)
+        moves = np.cross(axes, point - frames[:, :3, 3])
+        moves[link:] = 0  # joints beyond the link
+        return moves.T
+
+    @cached_property
+    def _axes(self) -> np.ndarray:
+        axes = np.array([joint.axis for joint in self.joints], float)
+        return axes / np.linalg.norm(axes, axis=1, keepdims=True)
+
     @cached_property
     def links(self) -> np.ndarray:
         """The link of each capsule, (C,)."""

@@ -103,15 +103,16 @@ class SafetyFilter:
                 return self.trip(Reason.ACTION_SHAPE, said, now)
             if not _finite(action.qpos, action.gripper):
                 return self.trip(Reason.ACTION_NOT_FINITE, f"qpos {action.qpos}, gripper {action.gripper}", now)
-            if not 0 <= now - observed <= self.limits.observation_age:
-                said = f"answers to a picture of {now - observed:.3f} s ago, the limit is {self.limits.observation_age} s"
+            if not 0 <= now - observed <= self.limits.observation_age / self.limits.speed:
+                most = self.limits.observation_age / self.limits.speed
+                said = f"answers to a picture of {now - observed:.3f} s ago, the limit is {most:.3f} s"
                 return self.trip(Reason.OBSERVATION_STALE, said, now)
             away = np.abs(action.qpos - self._q)
             if away.max() > self.limits.jump:
                 joint = int(away.argmax())
                 said = f"{arm.joints[joint].name} asked for {away[joint]:.2f} rad at once, the limit is {self.limits.jump} rad"
                 return self.trip(Reason.ACTION_JUMP, said, now)
-            self._target = np.clip(action.qpos, self.limits.lower, self.limits.upper)
+            self._target = within(self.limits, np.clip(action.qpos, self.limits.lower, self.limits.upper))
             self._wanted = np.clip(action.gripper, 0.0, 1.0)
             self._offered, self._idle = now, False
         return None
@@ -206,7 +207,7 @@ class SafetyFilter:
             (
                 Reason.FOLLOWING_ERROR,
                 np.abs(state.qpos - self._q),
-                np.full(len(state.qpos), limits.following),
+                limits.error,
                 "rad from where it was sent",
             ),
         )
@@ -290,19 +291,43 @@ class SafetyFilter:
         return forbidden_place(limits, q)
 
 
+def within(limits: Limits, q: np.ndarray) -> np.ndarray:
+    """Joint positions near q (n,) [rad] that are inside the workspace: a policy that asks for a millimetre below the table slides along it.
+
+    q itself where it is inside, further outside than `limits.reach`, or where no pose inside is found.
+    """
+    found, weight = q, 1e-4
+    for _ in range(12):
+        depth, link, axis, sign, point = outermost(limits, found)
+        if depth <= -limits.inside + 1e-4:
+            return found
+        if depth > limits.reach:
+            return q
+        slope = sign * limits.arm.jacobian(found, link, point)[axis]  # (n,) of the depth
+        found = np.clip(found - slope * (depth + limits.inside) / (slope @ slope + weight), limits.lower, limits.upper)
+    return q
+
+
+def outermost(limits: Limits, q: np.ndarray) -> tuple[float, int, int, float, np.ndarray]:
+    """The part of the arm that is furthest outside the workspace, or nearest to its border.
+
+    Returns:
+        How far outside [m], below zero inside; its link; the axis and side (-1 below, 1 above); the point of the arm's skeleton, (3,) [m].
+    """
+    arm, box = limits.arm, limits.workspace
+    ends = np.stack(arm.segments(q))[:, arm.links > 1]  # (2, C, 3): the first joint's link turns in its place, beside the base
+    radii, links = arm.radii[arm.links > 1][None, :, None], arm.links[arm.links > 1]
+    depth = np.stack([np.array(box.lower) - (ends - radii), ends + radii - np.array(box.upper)])  # (side, 2, C, 3)
+    side, end, capsule, axis = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(depth.max()), int(links[capsule]), int(axis), float(2 * side - 1), ends[end, capsule]
+
+
 def forbidden_place(limits: Limits, q: np.ndarray) -> str:
     """What part of the arm is outside the workspace or too near another, at joint positions q (n,) [rad]; empty where none is."""
-    arm, box = limits.arm, limits.workspace
-    start, end = arm.segments(q)
-    moves = arm.links > 1  # the first joint's link turns in its place, beside the base
-    radii = arm.radii[:, None]
-    under = np.array(box.lower) - (np.minimum(start, end) - radii)
-    over = (np.maximum(start, end) + radii) - np.array(box.upper)
-    for outside, side in ((under, "below"), (over, "beyond")):
-        depth = np.where(moves[:, None], outside, -np.inf)
-        if depth.size and depth.max() > 0:
-            capsule, axis = np.unravel_index(int(depth.argmax()), depth.shape)
-            return f"link {arm.links[capsule]} {depth.max() * 1000:.0f} mm {side} the workspace in {'xyz'[axis]}"
+    arm = limits.arm
+    depth, link, axis, side, _ = outermost(limits, q)
+    if depth > 0:
+        return f"link {link} {depth * 1000:.0f} mm {'below' if side < 0 else 'beyond'} the workspace in {'xyz'[axis]}"
     gaps = arm.gaps(q)
     if gaps.size and gaps.min() < limits.clearance:
         a, b = arm.links[arm.pairs[int(gaps.argmin())]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -275,10 +276,22 @@ class _World:
 
     def place(self, item: Graspable, xy: np.ndarray, seed: int) -> None:
         """A scene with another object; the arm where it was."""
-        robot = self._scene(item)
-        robot.place(xy, np.random.default_rng(seed), start=self.robot.qpos)
+        done = threading.Event()
+        still = threading.Thread(target=self._stay, args=(done,), daemon=True)
+        still.start()
+        try:
+            robot = self._scene(item)
+            robot.place(xy, np.random.default_rng(seed), start=self.robot.qpos)
+        finally:
+            done.set()
+            still.join()
         self.robot.close()
         self._enter(robot)
+
+    def _stay(self, done: threading.Event) -> None:
+        """Publishes that the arm stands still until the next scene is ready: to whoever watches, time goes on."""
+        while not done.wait(0.01):
+            self.publish(time.monotonic())
 
     def run(self, now: float) -> None:
         """Steps up to the present."""
