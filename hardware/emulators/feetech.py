@@ -142,7 +142,12 @@ class Chain:
     """Servos at `port`, from `with` to the end of its block. Its thread answers; physics catches up whenever somebody looks."""
 
     def __init__(
-        self, ticks: Sequence[float], *, ids: Sequence[int] | None = None, drive: Drive | None = None, clock: Clock | None = None
+        self,
+        ticks: Sequence[float] | np.ndarray,
+        *,
+        ids: Sequence[int] | None = None,
+        drive: Drive | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """
         Args:
@@ -255,11 +260,11 @@ class Chain:
         """The encoder ticks that a servo's loop steers to, NaN where limp. A drive is as stiff as at P = 16, so P scales the way."""
         if not servo.get("Torque_Enable") or not self._powered:
             return math.nan
-        goal = np.clip(servo.get("Goal_Position"), servo.get("Min_Position_Limit"), servo.get("Max_Position_Limit"))
+        goal = max(servo.get("Min_Position_Limit"), min(servo.get("Goal_Position"), servo.get("Max_Position_Limit")))
         at = self._ticks[i]
         share = 0.25 if servo.get("Status") & OVERLOAD else 1.0
-        error = np.clip((goal + _signed(servo.get("Homing_Offset"), 11) - at) * servo.get("P_Coefficient") / 16, -FULL_DUTY, FULL_DUTY)
-        return at + share * error
+        error = (goal + _signed(servo.get("Homing_Offset"), 11) - at) * servo.get("P_Coefficient") / 16
+        return at + share * max(-FULL_DUTY, min(error, FULL_DUTY))
 
     def _measure(self, speeds: np.ndarray) -> None:
         for i, servo in self._each():
@@ -277,6 +282,8 @@ class Chain:
         waiting = bytearray()
         while not self._ending.is_set():
             if not select.select([master], [], [], 0.02)[0]:
+                with self._lock:
+                    self._advance()  # in time, so that no answer waits for a long stretch of physics
                 continue
             with contextlib.suppress(OSError):  # no client holds the other end
                 waiting += os.read(master, 4096)
