@@ -213,16 +213,16 @@ def encode(message: Message, limits: Limits = DEFAULT_LIMITS) -> bytes:
     fields, rows, parts = {}, [], []
     for name, hint in _HINTS[type(message)].items():
         value = getattr(message, name)
-        if hint is np.ndarray or hint == Arrays:
-            for key, array in {name: value}.items() if hint is np.ndarray else {f"{name}/{k}": v for k, v in value.items()}.items():
-                dtype, part = _pack(key, array)
-                rows.append([key, dtype, list(array.shape)])
-                parts.append(part)
-        else:
+        if hint is not np.ndarray and hint != Arrays:
             fields[name] = dict(value) if hint == Table else value
+            continue
+        for key, array in ((name, value),) if hint is np.ndarray else ((f"{name}/{k}", v) for k, v in value.items()):
+            dtype, part = _pack(key, array)
+            rows.append((key, dtype, array.shape))
+            parts.append(part)
     try:
         table = {"kind": NAMES[type(message)], "fields": fields, "arrays": rows}
-        header = json.dumps(table, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        header = _WRITER.encode(table).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise WireError(f"a {NAMES[type(message)]} message cannot be written: {error}") from None
     payload = sum(part.nbytes for part in parts)
@@ -267,7 +267,7 @@ def _fits(header: int, payload: int, limits: Limits) -> None:
 
 def _header(data: bytearray) -> tuple[str, dict[str, Any], list[Any]]:
     try:
-        table = json.loads(data.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        table = _READER.decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise WireError(f"a header that is no JSON of ours: {one_line(error, 100)}") from None
     if not isinstance(table, dict) or table.keys() != {"kind", "fields", "arrays"}:
@@ -289,6 +289,11 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is not finite")
     return value
+
+
+_READER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_WRITER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_CODES = {(dtype.kind, dtype.itemsize): code for code, dtype in DTYPES.items()}
 
 
 def _layout(rows: list[Any], payload: int, limits: Limits) -> list[tuple[str, str, tuple[int, ...], int]]:
@@ -319,13 +324,13 @@ def _layout(rows: list[Any], payload: int, limits: Limits) -> list[tuple[str, st
 
 
 def _pack(name: str, array: np.ndarray) -> tuple[str, np.ndarray]:
-    codes = [code for code, dtype in DTYPES.items() if dtype == array.dtype.newbyteorder("<")]
-    if not codes or array.ndim > MAX_DIMENSIONS or max(array.shape, default=0) >= MAX_LENGTH:
+    code = _CODES.get((array.dtype.kind, array.dtype.itemsize))
+    if code is None or array.ndim > MAX_DIMENSIONS or max(array.shape, default=0) >= MAX_LENGTH:
         known = f"{', '.join(DTYPES)}, up to {MAX_DIMENSIONS} lengths below {MAX_LENGTH}"
         raise WireError(f"array {name!r} is {array.dtype} {array.shape}; accepted: {known}")
-    if codes[0] == "bool":
-        return "bool", np.packbits(array)
-    return codes[0], np.ascontiguousarray(array, DTYPES[codes[0]]).reshape(-1).view(np.uint8)
+    if code == "bool":
+        return code, np.packbits(array)
+    return code, np.ascontiguousarray(array, DTYPES[code]).reshape(-1).view(np.uint8)
 
 
 def _unpack(data: memoryview, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
