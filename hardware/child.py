@@ -27,8 +27,10 @@ from hardware.wire import Table, one_line
 ROOT = Path(__file__).parents[1]
 KEPT = 40
 """Last lines of the child that are kept for the error message."""
-LAST = 3.0
-"""Time that the child has to end by itself once its parent is gone [s]."""
+NAMED = 0.2
+"""Time that a child whose connection ended has to end itself, so that the error can say how [s]."""
+LAST = 1.5
+"""Time that the child has to end by itself once its stdin has ended [s]."""
 
 
 def serve_command(checkpoint: Path, threads: int = 1, device: str = "cpu") -> tuple[str, ...]:
@@ -130,12 +132,11 @@ class PolicyProcess:
             self._remote.close()
         with contextlib.suppress(OSError):
             self._stdin.close()
-        for end in (lambda: None, self._process.terminate, self._process.kill):
-            end()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(1.0)
-                break
-        self._process.wait()
+        try:
+            self._process.wait(LAST)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         for reader, pipe in zip(self._readers, (self._stdout, self._stderr), strict=True):
             reader.join(1.0)  # a grandchild may hold the pipe open
             if not reader.is_alive():
@@ -189,9 +190,9 @@ class PolicyProcess:
             yield
         except PolicyLost as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.05)  # its connection ends a moment before it does
+                self._process.wait(NAMED)  # its connection ends a moment before it does
             for reader in self._readers if self._process.returncode is not None else ():
-                reader.join(0.05)
+                reader.join(NAMED / 4)
             said = f"; it said last: {' | '.join(list(self._tail)[-5:])}" if self._tail else ""
             raise PolicyLost(f"the policy's process {self._ending()}: {error}{said}") from None
 

@@ -166,8 +166,8 @@ class PolicyServer:
             channel.shut()
         for thread in list(self._threads):
             thread.join()
-        if client:
-            client.channel.close()
+        if self._client:  # taken while the server was being stopped
+            self._client.channel.close()
         if self._listener:
             self._listener.close()
 

@@ -83,6 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (PolicyError, RobotError) as error:
         print(f"policies.serve: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # while it loads
+        return 130
     return 0
 
 

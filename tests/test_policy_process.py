@@ -193,8 +193,7 @@ def test_a_killed_child_is_named_and_never_started_again() -> None:
     with small("print('thinking', file=sys.stderr, flush=True)") as process:
         process.predict(observation())
         os.kill(process.process, signal.SIGKILL)
-        until(lambda: not alive(process.process))
-        for call in (process.answer, lambda: process.predict(observation()), lambda: process.reset(""), process.answer):
+        for call in (lambda: until(process.answer), lambda: process.predict(observation()), lambda: process.reset(""), process.answer):
             with pytest.raises(PolicyLost, match=r"the policy's process was ended by SIGKILL: .*it said last: thinking"):
                 call()
 

@@ -140,6 +140,16 @@ def test_a_remote_policy_is_the_policy() -> None:
         assert 0 <= policy.seconds < LONG
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_every_name_of_this_machine_will_do(host: str) -> None:
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    with serving(Echo(), host=host) as server, address(server, host=host).connect() as policy:
+        assert policy.predict(seen(0.5)).qpos[0, 0] == 0.5
+
+
 def test_asking_and_polling_never_wait() -> None:
     echo = Echo()
     echo.wait.clear()
