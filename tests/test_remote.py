@@ -295,6 +295,79 @@ def test_nobody_listens() -> None:
         PolicyAddress(port, TOKEN).connect()
 
 
+# -- the network between them
+
+
+@dataclass
+class Cable:
+    """Carries bytes both ways, each after `delay` seconds; cut, it swallows them, and neither side is told."""
+
+    port: int
+    delay: float = 0.0
+    cut: bool = False
+
+    def carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                time.sleep(self.delay)
+                if not self.cut:
+                    sink.sendall(data)
+
+
+@contextlib.contextmanager
+def cable(server: PolicyServer) -> Iterator[Cable]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made, ends, threads = Cable(listener.getsockname()[1]), [], []
+
+        def plug() -> None:
+            near, far = listener.accept()[0], socket.create_connection(("127.0.0.1", server.port))
+            ends.extend((near, far))
+            for pair in ((near, far), (far, near)):
+                threads.append(threading.Thread(target=made.carry, args=pair))
+                threads[-1].start()
+
+        plugging = threading.Thread(target=plug)
+        plugging.start()
+        try:
+            yield made
+        finally:
+            plugging.join(LONG)
+            for end in ends:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join(LONG)
+            for end in ends:
+                end.close()
+
+
+def test_a_cut_cable_is_noticed_on_both_sides() -> None:
+    log: list[str] = []
+    with serving(Echo(), log, silence_s=0.5) as server, cable(server) as between:
+        with PolicyAddress(between.port, TOKEN, connect_s=LONG, answer_s=0.5, beat_s=0.1).connect() as policy:
+            assert policy.predict(seen(0.5)).qpos[0, 0] == 0.5
+            between.cut = True
+            with pytest.raises(PolicyLost, match="the time was up"):
+                poll(policy)  # nothing was asked: the heartbeat tells
+            until(lambda: any("lost: 0 of 12 bytes came: the time was up" in line for line in log))
+        served(server)
+
+
+def test_a_slow_cable_delays_answers_and_nobody_waits_for_them() -> None:
+    with (
+        serving(Echo()) as server,
+        cable(server) as between,
+        PolicyAddress(between.port, TOKEN, connect_s=LONG, answer_s=LONG).connect() as policy,
+    ):
+        between.delay = 0.2
+        start = time.monotonic()
+        policy.ask(seen(0.5), 1)
+        assert policy.answer() is None
+        assert poll(policy)[1].qpos[0, 0] == 0.5
+        assert time.monotonic() - start >= 0.4
+        assert policy.seconds < 0.2  # what the policy needed, not the way
+
+
 # -- hostile clients
 
 
