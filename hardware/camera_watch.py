@@ -75,7 +75,7 @@ class CameraWatch:
     """The newest frame of each camera, and how many before it had the same picture."""
 
     def look(self, name: str, frame: Frame, now: float) -> Stop | None:
-        """What is wrong with a camera whose newest frame this is, at this moment [s]; None where nothing is. Raises RobotError for others."""
+        """What is wrong with a camera whose newest frame this is, now [s]; None where nothing is. Raises RobotError for another camera."""
         if name not in self.healths:
             raise RobotError(f"camera {name!r} is not watched; watched: {', '.join(map(repr, self.healths))}")
         health = self.healths[name]

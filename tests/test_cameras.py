@@ -20,6 +20,7 @@ from hardware.camera_watch import CameraWatch, Health
 from hardware.cameras import open_spec
 from hardware.cameras.fit import TURNS, Fit
 from hardware.cameras.opencv import OpenCV, serial
+from hardware.cameras.realsense import RealSense
 from hardware.cameras.recorded import Recorded
 from hardware.cameras.stamp import capture_time
 from hardware.reason import Reason
@@ -418,7 +419,7 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Vendor:
 
 
 def test_realsense_frames(vendor: Vendor) -> None:
-    stream = open_spec("realsense:222?capture=64x48&fps=60", "wrist", SIZE).open()
+    stream = RealSense("222", "wrist", SIZE, capture=(64, 48), fps=60).open()
     frame = stream.latest()
     kept = frame.image.copy()
     until(lambda: stream.latest().number > frame.number + 2)
