@@ -19,7 +19,10 @@ from hardware.api import Action, ArmLost, RobotError
 from hardware.arm import Link
 from hardware.drivers.lerobot import LeRobotArm
 from hardware.emulators.feetech import OVERLOAD, Chain
+from hardware.limits import Limits
 from hardware.model import ArmModel, load_arm
+from hardware.reason import Reason
+from hardware.session import session
 
 pytest.importorskip("lerobot")
 pytest.importorskip("scservo_sdk")
@@ -424,6 +427,113 @@ def test_a_closed_link_says_so_and_closing_twice_is_nothing(driver: LeRobotArm) 
     driver.connect().close()
 
 
+# --- other robots of LeRobot's
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Callable[..., LeRobotArm]]:
+    import lerobot_arms
+
+    lerobot_arms.ROBOTS.clear()
+    yield lambda start="10 20 30 -40 50", unit="deg", **settings: LeRobotArm(
+        "bench", kind="bench_arm", calibration=tmp_path, unit=unit, settings={"start": start, **settings}
+    )
+    assert not any(robot.open for robot in lerobot_arms.ROBOTS)
+
+
+def test_any_robot_with_torques_is_driven_by_name(bench: Callable[..., LeRobotArm]) -> None:
+    import lerobot_arms
+
+    link = bench().connect()
+    state = link.state()
+    np.testing.assert_allclose(state.qpos, np.radians([10, 20, 30, -40, 50]))
+    np.testing.assert_allclose(state.effort, 0.25)
+    link.send(Action(np.radians([11.0, 20, 30, -40, 50]), np.array([1.0])))
+    sent = until(lambda: lerobot_arms.ROBOTS[0].sent)[-1]
+    assert sent == pytest.approx(
+        {
+            "shoulder_pan.pos": 11,
+            "shoulder_lift.pos": 20,
+            "elbow_flex.pos": 30,
+            "wrist_flex.pos": -40,
+            "wrist_roll.pos": 50,
+            "gripper.pos": 100,
+        }
+    )
+    link.close()
+
+
+def test_a_robot_that_counts_radians_is_driven_where_it_is_said(bench: Callable[..., LeRobotArm]) -> None:
+    link = bench("0.1 0.2 0.3 -0.4 0.5", unit="rad").connect()
+    np.testing.assert_allclose(link.state().qpos, [0.1, 0.2, 0.3, -0.4, 0.5])
+    link.close()
+
+
+@pytest.mark.parametrize(
+    ("start", "settings", "said"),
+    [
+        ("0.3 -1.2 1.1 0.4 -1.5", {}, r'measures .*: radians\? Give unit="rad"'),
+        ("10 20 30 -40 50", {"unit": "rad"}, r'measures 50\.00 rad, its limits are .*degrees\? Give unit="deg"'),
+        ("10 20 30 -140 50", {}, r"wrist_flex measures -2\.44 rad, .*calibration of this arm"),
+        ("nan 20 30 -40 50", {}, "not finite"),
+        ("10 20 30 -40 50", {"torque": False}, r"measures no torque \(shoulder_pan\.torque"),
+        ("10 20 30 -40 50", {"calibrated": False}, "not calibrated: lerobot-calibrate"),
+        ("10 20 30 -40 50", {"fault": "no route"}, "bench_arm at bench: no route"),
+    ],
+)
+def test_what_another_robot_measures_is_doubted(bench: Callable[..., LeRobotArm], start: str, settings: dict, said: str) -> None:
+    with pytest.raises(RobotError, match=said):
+        bench(start, **settings).connect()
+
+
+# --- behind the safety filter
+
+
+def test_behind_the_filter_the_arm_goes_where_it_is_asked(driver: LeRobotArm, tmp_path: Path) -> None:
+    with session(driver, limits=Limits(driver.arm, speed=0.5, state_age=0.5), folder=tmp_path) as arm:
+        aim = HOME + np.array([0.4, -0.1, 0, 0, 0.3])
+        end = time.monotonic() + 4
+        while np.abs(arm.state().qpos - aim).max() > 0.03 and time.monotonic() < end:
+            arm.offer(Action(aim, np.array([1.0])), arm.state().time)
+            time.sleep(0.05)
+        assert arm.stopped is None
+        np.testing.assert_allclose(arm.state().qpos, aim, atol=0.03)
+        assert arm.state().gripper[0] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (lambda chain: chain.unplug(), Reason.ARM_LOST),
+        (lambda chain: chain.silence(2), Reason.ARM_LOST),
+        (lambda chain: chain.power(False), Reason.ARM_LOST),
+        (lambda chain: chain.garble(10**9), Reason.ARM_LOST),
+        (lambda chain: chain.report(3, OVERLOAD), Reason.ARM_FAULT),
+        (lambda chain: chain.motors.push.__setitem__(2, -0.55), Reason.CONTACT),
+    ],
+    ids=["unplugged", "servo silent", "power lost", "line noise", "overload", "contact"],
+)
+def test_faults_in_motion_stop_with_their_reason(
+    chain: Chain, driver: LeRobotArm, tmp_path: Path, fault: Callable[[Chain], None], reason: Reason
+) -> None:
+    limits = Limits(driver.arm, speed=0.3, state_age=1.0, following=0.3)
+    with session(replace(driver, silence=0.2), limits=limits, folder=tmp_path) as arm:
+        began = None
+        for i in range(60):
+            arm.offer(Action(HOME + np.array([0.02 * i, 0, 0, 0, 0]), np.array([0.5])), arm.state().time)
+            time.sleep(0.05)
+            if i == 10:
+                assert arm.stopped is None
+                fault(chain)
+                began = time.monotonic()
+            if arm.stopped is not None:
+                break
+        assert arm.stopped is not None
+        assert arm.stopped.reason is reason, arm.stopped
+        assert began is not None
+        assert arm.stopped.time - began < 1.0
+
+
 # --- the chain itself
 
 
@@ -517,8 +627,8 @@ def test_a_mujoco_arm_behind_the_servos_holds_and_follows_under_gravity(tmp_path
             assert 0.005 < sag.max() < 0.1, "gravity pulls, the servos hold"
             assert np.abs(state.effort[1:4]).max() > 0.1
             start = time.monotonic()
-            for i in range(1, 101):
-                wave = 0.25 * np.sin(2 * np.pi * 0.5 * i / 50)
+            for i in range(1, 51):
+                wave = 0.25 * np.sin(2 * np.pi * i / 50)
                 link.send(Action(HOME + np.array([wave, wave / 2, 0, 0, wave]), np.array([0.5])))
                 time.sleep(max(0.0, start + i / 50 - time.monotonic()))
             until(lambda: np.abs(link.state().qvel).max() < 0.05)

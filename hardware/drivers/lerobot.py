@@ -47,8 +47,8 @@ class LeRobotArm:
     """As `lerobot --robot.id`: names the calibration file."""
     model: str = "so101"
     """An arm of `hardware/arms`, its joints named as LeRobot names them."""
-    calibration: Path | None = None
-    """Folder of calibration files; LeRobot's own by default."""
+    calibration: Path | str = ""
+    """Folder of calibration files; empty: LeRobot's own."""
     servo_hz: float = 50.0
     """Setpoints and measurements a second [Hz]."""
     unit: str = "deg"
@@ -74,9 +74,13 @@ class LeRobotArm:
         if self.gripper_range[0] == self.gripper_range[1]:
             raise RobotError(f"gripper_range={self.gripper_range}: closed and open are the same")
 
-    @cached_property
+    @property
     def arm(self) -> ArmModel:
         """Its joints, limits and shape."""
+        return self._arm
+
+    @cached_property
+    def _arm(self) -> ArmModel:
         return load_arm(self.model)
 
     def connect(self) -> Link:

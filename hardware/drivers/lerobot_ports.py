@@ -300,7 +300,7 @@ def _make(driver: LeRobotArm) -> Any:
         raise RobotError(f"{driver.kind} is configured by {', '.join(names)}; settings name {', '.join(driver.settings) or 'none'}")
     given = {
         "id": driver.id,
-        "calibration_dir": driver.calibration,
+        "calibration_dir": Path(driver.calibration) if driver.calibration else None,
         address[0]: driver.address,
         "use_degrees": driver.unit == "deg",
         "disable_torque_on_disconnect": not driver.hold_on_close,
