@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hardware.api import Action, RobotError
+from hardware.api import Action, ArmLost, RobotError
 from hardware.arm import ArmState, Link
 from hardware.drivers.ur_dashboard import DASHBOARD, PATIENCE, RTDE, SCRIPT, check_modes, dashboard, knock, modes
 from hardware.drivers.ur_gripper import Robotiq
@@ -31,7 +31,7 @@ VARIABLES = (
     *("speed_scaling", "target_speed_fraction", "runtime_state", "robot_status_bits"),
 )
 """What the controller is asked to measure."""
-ENDED = "the controller ended the program: its watchdog saw no setpoint in time, or somebody pressed stop"
+ENDED = "the controller ended the program: its watchdog saw no setpoint in time, or somebody pressed stop; connect again"
 STRETCHED = 0.1
 """How long the controller may run slower than it is told before it is a fault [s]: it does so for moments by itself."""
 
@@ -154,7 +154,7 @@ class _URLink:
         self._torques = np.array([joint.effort for joint in self._arm.joints]) / np.array(driver.currents)  # (6,) [N m/A]
         self._clock = _ControllerClock()
         self._stretched_since: float | None = None
-        self._fault = ""
+        self._fault: RobotError | None = None
         self._wake = threading.Condition()
         self._setpoint: list[float] | None = None
         self._stopping = self._closing = self._streaming = self._ended = False
@@ -169,8 +169,7 @@ class _URLink:
             if not playing:
                 raise RobotError(ENDED)
         except (RobotError, RuntimeError) as error:
-            self._fail(str(error))
-            raise RobotError(self._fault) from error
+            raise self._fail(error) from error
         self._check_speed(speed, time.monotonic())
         return state
 
@@ -232,7 +231,7 @@ class _URLink:
                 if not self._fault:
                     self._command(setpoint, stopping, closing)
             except Exception as error:  # whatever the vendor's client throws, the arm's owner must hear it
-                self._fail(str(error))
+                self._fail(error)
             if self._fault and not self._ended:
                 # A program that waits behind a protective stop would go on towards its last setpoint once that is unlocked.
                 self._ended = True
@@ -263,10 +262,17 @@ class _URLink:
             # At rest the watchdog is kept content; while it streams, only setpoints do: if those cease, the controller must stop.
             good = commands.kickWatchdog()
         if not good:
+            raise RobotError(self._refusal())
+
+    def _refusal(self) -> str:
+        """Why a command was refused. What the controller measures comes by another connection, a moment later perhaps."""
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end:
             check_modes(self._measured)
-            raise RobotError(
-                ENDED if not self._measured.getRobotStatus() & 2 else f"the controller refused a command: {modes(self._measured)}"
-            )
+            if not self._measured.getRobotStatus() & 2:
+                return ENDED
+            time.sleep(0.005)
+        return f"the controller refused a command: {modes(self._measured)}"
 
     def _measure(self) -> tuple[ArmState, bool, float]:
         """One data package, whether the program runs, and at which share of its speed. Raises RobotError for what must not go on."""
@@ -280,12 +286,12 @@ class _URLink:
             playing = bool(measured.getRobotStatus() & 2)
             speed = measured.getSpeedScaling() * measured.getTargetSpeedFraction()
         if not measured.isConnected():
-            raise RobotError("the controller closed the connection")
+            raise ArmLost("the controller closed the connection")
         if now - self._clock.heard > self._driver.silence:
-            raise RobotError(f"the controller sent no measurement for {now - self._clock.heard:.2f} s")
+            raise ArmLost(f"the controller sent no measurement for {now - self._clock.heard:.2f} s")
         lower, upper = self._arm.lower - 1, self._arm.upper + 1
         if not np.isfinite([qpos, qvel, excess]).all() or (qpos < lower).any() or (qpos > upper).any():
-            raise RobotError(f"a malformed measurement: joints at {qpos}")
+            raise ArmLost(f"a malformed measurement: joints at {qpos}")
         grip = np.array([self._jaw.opening()]) if self._jaw else np.zeros(0)
         return ArmState(qpos=qpos, qvel=qvel, effort=excess * self._torques, gripper=grip, time=taken), playing, speed
 
@@ -299,18 +305,21 @@ class _URLink:
         if now - self._stretched_since >= STRETCHED or not self._streaming:
             _check_slider(self._driver.address, speed)
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: Exception) -> RobotError:
+        """The first fault is final; returns it."""
         with self._wake:
             if not self._fault:
-                self._fault = why if self._driver.address in why else f"{self._driver.address}: {why}"
+                kind = ArmLost if isinstance(why, ArmLost) else RobotError
+                self._fault = kind(f"{self._driver.address}: {why}")
             self._setpoint = None
             self._wake.notify_all()
+            return self._fault
 
     def _raise_fault(self) -> None:
         if self._closing:
             raise RobotError("the connection is closed")
         if self._fault:
-            raise RobotError(self._fault)
+            raise type(self._fault)(str(self._fault))
 
     def _end_program(self) -> None:
         with contextlib.suppress(RobotError):
@@ -330,13 +339,13 @@ class _ControllerClock:
         self._offset = np.inf
 
     def read(self, stamp: float, now: float) -> float:
-        """When the measurement of this stamp was taken [s, monotonic]. Raises RobotError where the controller's time jumps."""
+        """When the measurement of this stamp was taken [s, monotonic]. Raises ArmLost where the controller's time jumps."""
         if not np.isfinite(stamp) or stamp < self._stamp:
-            raise RobotError(f"a malformed measurement: the controller's time went from {self._stamp} to {stamp} s")
+            raise ArmLost(f"a malformed measurement: the controller's time went from {self._stamp} to {stamp} s")
         if stamp > self._stamp:
             leak = self.DRIFT * (now - self.heard) if self.heard else 0.0
             if self.heard and stamp - self._stamp > now - self.heard + 1:
-                raise RobotError(f"a malformed measurement: the controller's time went from {self._stamp} to {stamp} s")
+                raise ArmLost(f"a malformed measurement: the controller's time went from {self._stamp} to {stamp} s")
             self._offset = min(self._offset + leak, now - stamp)
             self._stamp, self.heard = stamp, now
         return self._stamp + self._offset
