@@ -20,12 +20,12 @@ KINDS = {
 FORM = "KIND:ADDRESS?key=value&key=value"
 
 
-def open_spec(spec: str, name: str, size: tuple[int, int]) -> Camera:
+def open_camera(name: str, spec: str, size: tuple[int, int]) -> Camera:
     """The camera of a line such as "opencv:/dev/video0?rotate=180&capture=1280x720"; opens nothing.
 
     Args:
-        spec: kind, address, and settings: further fields of the kind's class.
         name: as the policy's contract calls it.
+        spec: kind, address, and settings: further fields of the kind's class.
         size: width and height of its frames [px].
 
     Raises:
