@@ -21,7 +21,7 @@ from typing import Any
 
 from conf import UsageError, nearest
 
-ROOMS = ("assets", "augment", "cezanne", "conf", "episodes", "eval", "hardware", "policies", "sim")
+ROOMS = ("assets", "augment", "cezanne", "conf", "deploy", "episodes", "eval", "hardware", "policies", "sim")
 """Exceptions defined in these top-level modules are the user's to mend."""
 
 
@@ -134,6 +134,27 @@ VERBS = (
         "episodes.view:run",
         "turns an episode into a video and a contact sheet",
         "cezanne view data=data/toys episode=0",
+    ),
+    Verb(
+        "deploy",
+        "deploy.deploy:DeployConfig",
+        "deploy.deploy:run",
+        "runs a policy on an arm, simulated or physical, slowly first",
+        "cezanne deploy robot=franka_sim checkpoint=runs/demo/policy",
+    ),
+    Verb(
+        "robots",
+        "deploy.robots:RobotsConfig",
+        "deploy.robots:run",
+        "lists the arms that can be driven, what each needs, and whether it is installed",
+        "cezanne robots",
+    ),
+    Verb(
+        "stop",
+        "deploy.halt:StopConfig",
+        "deploy.halt:run",
+        "stops every arm that you have a session with, from any terminal",
+        "cezanne stop",
     ),
     Verb(
         "demo",

@@ -54,10 +54,15 @@ def keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
     """Every dotted key of a config that takes a value."""
     for name in cfg:
         node = cfg._get_node(name)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing() and not _open(node):
             yield from keys(node, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
+
+
+def _open(node: object) -> bool:
+    """A table whose keys are the user's: a dict among the fields of a dataclass."""
+    return isinstance(node, DictConfig) and node._metadata.object_type in (dict, None)
 
 
 def flags(verb: str, schema: type) -> list[str]:
@@ -84,6 +89,9 @@ def _checked(verb: str, cfg: DictConfig, override: str) -> str:
         raise UsageError(f"{key} has no choice {value!r}{nearest(value, choices)}; known: {', '.join(choices)}")
     if choices:
         return override
+    table, _, name = key.rpartition(".")
+    if name and table in known and _open(_node(cfg, table)):
+        return f"+{table}.{name}={_text(value)}"
     if key not in known:
         known += [group for group in groups() if group in cfg]
         raise UsageError(f"{verb} has no key {key!r}{nearest(key, known)}; known: {', '.join(known)}")
@@ -109,7 +117,7 @@ def _value(key: str, value: str, node: Node | None) -> str:
     if isinstance(node, EnumNode):
         return _member(key, value, node.enum_type).name
     if isinstance(node, StringNode | PathNode):  # any text and any path, also where Hydra's grammar has another use for its characters
-        return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value) + "'"
+        return _quoted(value)
     for kind, wanted in KINDS.items():
         if isinstance(node, ValueNode) and isinstance(node, kind):
             try:
@@ -117,6 +125,17 @@ def _value(key: str, value: str, node: Node | None) -> str:
             except (OmegaConfBaseException, ValueError):
                 raise UsageError(f"{key}={value}: {key} is {wanted}{_default(node)}") from None
     return value
+
+
+def _text(value: str) -> str:
+    """A number, a truth value or a list as it is, all else as text."""
+    if re.fullmatch(r"[-+0-9.eE]+|true|false|\[[-+0-9.,eE ]*\]", value):
+        return value
+    return _quoted(value)
+
+
+def _quoted(value: str) -> str:
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value) + "'"
 
 
 def _default(node: Node) -> str:

@@ -114,11 +114,13 @@ class ArmModel:
 
     def jacobian(self, qpos: np.ndarray, link: int, point: np.ndarray) -> np.ndarray:
         """How a point (3,) [m] in the base's frame that is fixed to a link moves with the joints, (3, n) [m/rad]; qpos (n,) [rad]."""
-        frames = self.frames(qpos)[1:]
-        axes = (frames[:, :3, :3] @ self._axes[..., None])[..., 0]  # (n, 3)
-        moves = np.cross(axes, point - frames[:, :3, 3])
+        moves = np.cross(self.axes(qpos).T, point - self.frames(qpos)[1:, :3, 3])
         moves[link:] = 0  # joints beyond the link
         return moves.T
+
+    def axes(self, qpos: np.ndarray) -> np.ndarray:
+        """Directions of all joints' axes in the base's frame, (3, n); qpos (n,) [rad]."""
+        return (self.frames(qpos)[1:, :3, :3] @ self._axes[..., None])[..., 0].T
 
     @cached_property
     def _axes(self) -> np.ndarray:

@@ -35,6 +35,8 @@ class Servo:
         self.late = 0
         """Periods that began more than a period late."""
         self.ticks = 0
+        self.blocked = ""
+        """What forbade the step of the last period."""
         self._closing = threading.Event()
         self._resting = threading.Event()
         self._newest: ArmState | None = None
@@ -103,7 +105,7 @@ class Servo:
                 self.link.send(tick.sent)
             except RobotError as error:
                 self._fault(error, now)
-        self.ticks += 1
+        self.ticks, self.blocked = self.ticks + 1, tick.blocked
         if tick.resting:
             self._resting.set()
         self.recorder.servo(now, state, self.safety.asked, tick, self.safety.stopped)

@@ -34,8 +34,8 @@ _LAG = 0.1
 class Leader(Protocol):
     """Something else that moves the arm, such as the server of a simulated Franka: the scene follows it. Is sent to the world's process."""
 
-    def pose(self) -> tuple[np.ndarray, float]:
-        """Joint positions (n,) [rad] and the opening of its gripper, 0 to 1."""
+    def pose(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Joint positions (n,) [rad] and velocities (n,) [rad/s], and the opening of its gripper, 0 to 1."""
         ...
 
     def block(self, opening: float | None) -> None:
@@ -298,8 +298,8 @@ class _World:
         robot, data, model = self.robot, self.robot.data, self.robot.model
         asked = self.setpoint.read()
         if self.leader is not None:
-            qpos, opening = self.leader.pose()
-            self.ctrl = np.append(qpos, opening * robot.arm.jaw / 2)
+            qpos, qvel, opening = self.leader.pose()
+            self.ctrl = np.append(qpos + self.damping * qvel, opening * robot.arm.jaw / 2)
         elif asked["power"][0]:
             self.ctrl = np.append(asked["qpos"], asked["gripper"] * robot.arm.jaw / 2)
         data.ctrl[:] = np.clip(self.ctrl, *model.actuator_ctrlrange.T)
@@ -354,4 +354,6 @@ class _World:
         self.robot = robot
         self.dofs = np.array([robot.model.joint(name).dofadr[0] for name in robot.arm.joints])
         self.ctrl = robot.data.ctrl.copy()
+        servos = slice(0, len(self.dofs))
+        self.damping = -robot.model.actuator_biasprm[servos, 2] / robot.model.actuator_gainprm[servos, 0]  # [s], by which a servo trails
         self.then = time.monotonic()

@@ -18,6 +18,7 @@ ROOMS = {
     "augment": {"assets", "hardware", "episodes", "sim"},
     "policies": {"assets", "hardware", "episodes", "augment"},
     "eval": {"assets", "hardware", "episodes", "sim", "augment", "policies", "conf"},
+    "deploy": {"assets", "hardware", "episodes", "sim", "augment", "policies", "eval", "conf"},
     "conf": set(),
 }
 """The rooms that each room may import besides itself."""

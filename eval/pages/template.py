@@ -18,10 +18,11 @@ from eval.pages import words
 _KINDS = {".jpg": "image/jpeg", ".png": "image/png", ".mp4": "video/mp4"}
 
 
-def write_page(path: Path, template: str, **content: Any) -> Path:
-    """Fills a template of this folder in and writes the page, whole or not at all."""
+def write_page(path: Path, template: str, *, folder: Path | None = None, **content: Any) -> Path:
+    """Fills a template of this folder, or of another that builds on it, in and writes the page, whole or not at all."""
+    here = Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([folder, here] if folder else [here]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,0 +1,327 @@
+"""`cezanne deploy`: a checkpoint on an arm, simulated or physical, slowly first."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assets.graspable import Graspable
+from deploy.errors import DeployError
+from deploy.judge import GripJudge, TrialJudge, WorldJudge
+from deploy.motion import go_home
+from deploy.page import write_deployment
+from deploy.policy import LivePolicy, PolicyAt, check_first, open_policy
+from deploy.rig import Rig, RigConfig, contract_of, limits_of, open_rig
+from deploy.trial import Attempt, attempt
+from eval.results import write_json
+from eval.sources import open_suite
+from eval.statistics import wilson
+from eval.suite import Trial
+from eval.trial import Rules
+from hardware.api import RobotError
+from hardware.blackbox import BlackBox, BoxPlan, RecordedWatch
+from hardware.blackbox_file import dump
+from hardware.camera_watch import CameraWatch
+from hardware.catalogue import find_robot
+from hardware.limits import Limits, Workspace
+from hardware.safety import forbidden_place
+from hardware.segmenter import Box, Click, Prompt, Words
+from hardware.session import session
+from hardware.station import Station
+from hardware.stream import Pace
+from policies.checkpoint import find_checkpoint
+from policies.contract import Contract
+
+_SHADOW = 1.0
+"""Of predicting without commanding, before anything moves [s], at full speed."""
+
+
+@dataclass
+class DeployConfig(RigConfig, PolicyAt):
+    """A checkpoint on an arm: contract check, limits, dry run, then go."""
+
+    target: str = "the object"
+    """What to pick up, in words."""
+    click: dict[str, list[int]] = field(default_factory=dict)
+    """Pixels on the target by camera instead, as in click.side=[64,70] click.wrist=[60,62]."""
+    box: dict[str, list[int]] = field(default_factory=dict)
+    """Boxes around the target by camera instead: x0, y0, x1, y1."""
+    speed: float | None = None
+    """Share of the arm's speed; new deployments are slow: 0.1 on a physical arm, 1 in a simulated world, until told otherwise."""
+    trials: int = 5
+    """Attempts, one object each."""
+    seconds: float = 8.0
+    """Longest attempt at full speed; slower ones take longer, in proportion [s]."""
+    suite: str = "toys"
+    """Objects of simulated worlds: a suite of `cezanne eval`, or a folder."""
+    seed: int = 0
+    """Of the objects and their poses."""
+    shadow: bool = False
+    """Only predict and draw; command nothing."""
+    yes: bool = False
+    """A physical arm starts without asking the person in front of it."""
+    limits: dict[str, float] = field(default_factory=dict)
+    """Safety limits that differ from the plain ones, as in limits.contact=0.5."""
+    workspace_lower: list[float] = field(default_factory=list)
+    """Least x, y, z of any part that moves, in the base's frame [m]; empty: the plain box."""
+    workspace_upper: list[float] = field(default_factory=list)
+    """Greatest x, y, z [m]."""
+    out: str = "runs/deploy"
+    """Folder of the report; must be new or empty."""
+
+    def __post_init__(self) -> None:
+        if self.speed is not None and not 0 < self.speed <= 1:
+            raise DeployError(f"speed={self.speed}; above 0 and at most 1")
+        if not 1 <= self.trials <= 10_000:
+            raise DeployError(f"trials={self.trials}; 1 to 10,000 make a deployment")
+        if not 0 < self.seconds <= 600:
+            raise DeployError(f"seconds={self.seconds}; above 0 and at most 600")
+        for name, length in (("workspace_lower", 3), ("workspace_upper", 3)):
+            if len(getattr(self, name)) not in (0, length):
+                raise DeployError(f"{name}={getattr(self, name)}; give x, y, z")
+
+
+def run(cfg: DeployConfig) -> dict[str, Any]:
+    """Runs the trials and writes the report; what was done before a stop is in it."""
+    out = Path(cfg.out)
+    if out.exists() and any(out.iterdir()):
+        raise DeployError(f"out={cfg.out} is not empty; name a new folder: a report is never written over")
+    row = find_robot(cfg.robot)
+    if not row.simulated and not cfg.yes and not cfg.shadow and not sys.stdin.isatty():
+        raise DeployError(f"robot={cfg.robot} moves a physical arm and nobody can be asked here; start it from a terminal, or say --yes")
+    speed = cfg.speed if cfg.speed is not None else (1.0 if row.simulated else 0.1)
+    trials = _trials(cfg) if row.simulated else [(None, None)] * cfg.trials
+    with open_policy(cfg) as (policy, contract), open_rig(cfg, contract, trials[0][0]) as rig:
+        limits = _limits(cfg, rig, speed)
+        contract.check(contract_of(rig.driver, rig.cameras, contract.dt))
+        _say("the policy fits: " + f"{contract.embodiment}, cameras {', '.join(contract.cameras)}, {1 / contract.dt:.0f} Hz")
+        for line in limits.lines():
+            _say(line)
+        deployment = _Deployment(cfg, rig, policy, contract, limits, out, time.monotonic())
+        with deployment.open():
+            for k, (item, trial) in enumerate(trials):
+                if not deployment.go(k, item, trial):
+                    break
+    return deployment.report()
+
+
+def _trials(cfg: DeployConfig) -> list[tuple[Graspable | None, Trial | None]]:
+    suite = open_suite(
+        cfg.suite, trials=1, seed=cfg.seed, limit=cfg.trials, checkpoint=find_checkpoint(Path(cfg.checkpoint)) if cfg.checkpoint else None
+    )
+    return [(suite.objects[trial.object], trial) for trial in suite.trials[: cfg.trials]]
+
+
+def _limits(cfg: DeployConfig, rig: Rig, speed: float) -> Limits:
+    limits = limits_of(rig.driver, speed, cfg.limits, simulated=rig.world is not None)
+    plain = limits.workspace
+    lower, upper = (
+        tuple(map(float, given)) if given else old
+        for given, old in ((cfg.workspace_lower, plain.lower), (cfg.workspace_upper, plain.upper))
+    )
+    limits = replace(limits, workspace=Workspace(lower, upper))  # pyright: ignore[reportArgumentType]
+    if said := forbidden_place(limits, np.array(rig.driver.arm.home)):
+        raise DeployError(f"the arm's home pose is outside the limits: {said}; widen workspace_lower or workspace_upper")
+    return limits
+
+
+@dataclass
+class _Deployment:
+    cfg: DeployConfig
+    rig: Rig
+    policy: LivePolicy
+    contract: Contract
+    limits: Limits
+    out: Path
+    begun: float
+    done: list[Attempt] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """The arm, its cameras and the black box, for as long as the block."""
+        arm, contract = self.rig.driver.arm, self.contract
+        height, width = contract.size
+        plan = BoxPlan(
+            tuple(joint.name for joint in arm.joints),
+            dict.fromkeys(contract.cameras, (height, width)),
+            self.rig.driver.servo_hz,
+            1 / contract.dt,
+            contract.chunk,
+            arm.gripper,
+        )
+        self.box = BlackBox(plan)
+        with session(self.rig.driver, limits=self.limits, recorder=self.box) as self.arm:
+            watch = RecordedWatch(CameraWatch(max_age=0.5 if self.rig.world is None else 2.0), self.box)
+            self.station = Station(self.arm, self.rig.cameras, self.rig.segmenter, watch)
+            self.pace = Pace(contract.dt, contract.execute, self.limits.speed)
+            try:
+                self.station.connect()
+                yield
+            except BaseException as error:
+                if self.arm.stopped is None:
+                    self.arm.stop(detail=f"{type(error).__name__}: {error}")
+                self._keep("end")
+                raise
+            finally:
+                self.station.close()
+
+    def go(self, k: int, item: Graspable | None, trial: Trial | None) -> bool:
+        """One trial; False where no other may follow it. Raises DeployError, RobotError."""
+        name = trial.name if trial else self.cfg.target
+        if not self.cfg.shadow:
+            go_home(self.arm)
+        self._lay(k, item, trial)
+        prompts = self._prompts()
+        if k == 0 or self.cfg.shadow:
+            self._rehearse(prompts)
+        judge: TrialJudge = GripJudge(self.arm)
+        if self.rig.world is not None:
+            judge = WorldJudge(self.rig.world, self.arm, Rules(horizon=self.cfg.seconds), self.limits.speed)
+        self.policy.reset(self.cfg.target)
+        self.box.reset(self.cfg.target, time.monotonic())
+        seconds = self.cfg.seconds / self.limits.speed
+        tried = attempt(
+            name,
+            self.station,
+            self.arm,
+            self.policy,
+            self.pace,
+            judge,
+            prompts,
+            self.box,
+            seconds=seconds,
+            say=lambda text: _say(f"  {text}"),
+            shadow=self.cfg.shadow,
+        )
+        if self.arm.stopped:
+            tried = replace(tried, blackbox=self._keep(f"trial-{k:03d}"))
+        self.done.append(tried)
+        wins = sum(row.success for row in self.done)
+        _say(f"{k + 1} of {self.cfg.trials}: {name}: {tried.reason} in {tried.seconds:.1f} s; {wins} of {len(self.done)} so far")
+        if self.arm.stopped is None:
+            return True
+        _say(f"  stopped: {self.arm.stopped.reason.value}: {self.arm.stopped.detail}")
+        if self.rig.world is None:
+            return self._cleared()
+        self.arm.rest()
+        self.arm.clear()  # nobody stands beside a simulated arm
+        return True
+
+    def report(self) -> dict[str, Any]:
+        """Writes what happened, and returns the summary."""
+        wins, stops = sum(row.success for row in self.done), sum(bool(row.blackbox) for row in self.done)
+        tried = len(self.done)
+        interval = wilson(wins, tried) if tried else None
+        summary = {
+            "trials": tried,
+            "successes": wins,
+            "stops": stops,
+            "success_rate": round(wins / tried, 4) if tried else None,
+            "interval": [round(interval.low, 4), round(interval.high, 4)] if interval else [0.0, 1.0],
+            "speed": self.limits.speed,
+            "seconds": round(time.monotonic() - self.begun, 1),
+            "timing": timing_of(self.done),
+            "late_ticks": self.arm.servo.late,
+            "ticks": self.arm.servo.ticks,
+        }
+        about = {"robot": self.cfg.robot, "policy": dict(self.policy.fingerprint), "limits": list(self.limits.lines())}
+        write_json(self.out / "deploy.json", {**summary, **about, "rows": [row.row() for row in self.done]})
+        summary["report"] = str(write_deployment(self.out / "report.html", self.cfg.robot, summary, about, self.done))
+        _say(f"report: {summary['report']}")
+        return summary
+
+    def _lay(self, k: int, item: Graspable | None, trial: Trial | None) -> None:
+        """Puts the object of the trial on the table, or has a person do so."""
+        if self.rig.world is not None and item is not None and trial is not None:
+            self.rig.world.place(item, trial.xy, trial.seed)
+            self._fresh()
+        elif not self.cfg.yes:
+            self._ask(
+                f"put {self.cfg.target} in front of the arm, step back, and press Enter (trial {k + 1} of {self.cfg.trials}; Ctrl-C ends)"
+            )
+
+    def _fresh(self) -> None:
+        """Waits for pictures that are younger than now."""
+        now = time.monotonic()
+        while self.station.newest() <= now:
+            if time.monotonic() - now > 5:
+                raise RobotError("the cameras send nothing new")
+            time.sleep(0.01)
+
+    def _prompts(self) -> Mapping[str, Prompt]:
+        given: dict[str, Prompt] = dict.fromkeys(self.contract.cameras, Words(self.cfg.target))
+        for name, (x, y) in self.cfg.click.items():
+            given[name] = Click(int(x), int(y))
+        for name, (x0, y0, x1, y1) in self.cfg.box.items():
+            given[name] = Box(int(x0), int(y0), int(x1), int(y1))
+        strange = [name for name in given if name not in self.contract.cameras]
+        if strange:
+            raise DeployError(f"a prompt for camera {strange[0]!r}; the policy's are {', '.join(self.contract.cameras)}")
+        return given
+
+    def _rehearse(self, prompts: Mapping[str, Prompt]) -> None:
+        """The dry run: predicts and compares, commands nothing. Raises DeployError."""
+        found = self.station.aim(prompts)
+        missing = [name for name, seen in found.items() if not seen.mask.any()]
+        if len(missing) == len(found):
+            raise DeployError(f"no camera sees {self.cfg.target!r}")
+        self.policy.reset(self.cfg.target)
+        end = time.monotonic() + _SHADOW
+        while time.monotonic() < end:
+            observation = self.station.observe()
+            check_first(self.policy.predict(observation), observation, self.limits, self.contract)
+            self.arm.hold()
+            self._fresh()
+        seen = ", ".join(name for name in found if name not in missing)
+        _say(f"dry run: the policy's answers are near where the arm is; the target is seen by {seen}")
+        if self.rig.world is None and not self.cfg.shadow and not self.cfg.yes:
+            self._ask(f"go, at {self.limits.speed:.0%} speed? Enter starts, Ctrl-C ends")
+
+    def _ask(self, question: str) -> str:
+        """Asks the person in front of the arm. The arm is at rest, and holds."""
+        self.arm.hold()
+        return input(f"{question}: ")
+
+    def _cleared(self) -> bool:
+        """Whether a person has looked at the arm and lets it go on."""
+        if self.cfg.yes:
+            return False
+        if self._ask("the arm was stopped; look at it, then type 'clear' to go on, anything else ends").strip() != "clear":
+            return False
+        self.arm.clear()
+        return True
+
+    def _keep(self, name: str) -> str:
+        """Writes the black box; where that fails, says so: the stop itself has long gone through."""
+        context = {
+            "robot": self.cfg.robot,
+            "target": self.cfg.target,
+            "checkpoint": self.cfg.checkpoint,
+            "limits": list(self.limits.lines()),
+        }
+        try:
+            return str(dump(self.box, self.out / "blackbox" / name, self.arm.stopped, context))
+        except (OSError, RobotError) as error:
+            _say(f"the black box could not be written: {error}")
+            return "not written"
+
+
+def timing_of(done: Sequence[Attempt]) -> dict[str, float]:
+    """The worst percentile of any trial, the mean of shares."""
+    rows = [row.timing for row in done if row.timing.get("commands")]
+    if not rows:
+        return {}
+    total = sum(row["commands"] for row in rows)
+    found = {key: max(row[key] for row in rows) for key in rows[0] if key.endswith("_ms")}
+    return found | {"commands": total, "missed_share": sum(row["missed_share"] * row["commands"] for row in rows) / total}
+
+
+def _say(text: str) -> None:
+    print(f"== {text}", file=sys.stderr, flush=True)

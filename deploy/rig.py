@@ -1,0 +1,131 @@
+"""What a deployment runs on: an arm's driver, its cameras, what finds the target, and the world where it is simulated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assets.graspable import Graspable
+from deploy.errors import DeployError
+from hardware.arm import Driver
+from hardware.camera import Camera
+from hardware.cameras import open_camera
+from hardware.catalogue import find_robot, open_driver
+from hardware.limits import Limits
+from hardware.model import load_arm
+from hardware.segmenter import Segmenter
+from policies.contract import Contract
+from policies.segmenters import open_segmenter
+from sim.camera import FILM, SIDE, WRIST
+from sim.live import LiveWorld
+from sim.scene import SceneConfig
+
+
+@dataclass(frozen=True)
+class Rig:
+    """An arm that can be connected to, and what looks at its table."""
+
+    driver: Driver
+    cameras: Sequence[Camera]
+    """In the order of the contract."""
+    segmenter: Segmenter
+    world: LiveWorld | None = None
+    """Where it is simulated: places objects, and knows where they are."""
+
+
+@dataclass
+class RigConfig:
+    """Which arm, which cameras, which segmenter."""
+
+    robot: str = "sim"
+    """`cezanne robots` lists them."""
+    address: str = ""
+    """Of the arm: host name, or serial port; empty: the driver's own."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the driver, as in settings.gripper=none."""
+    cameras: dict[str, str] = field(default_factory=dict)
+    """Physical cameras by the contract's names, as in cameras.side=opencv:/dev/video0 cameras.wrist=realsense:831612071234."""
+    segmenter: str = ""
+    """truth, tabletop or sam2; empty: truth where the world is simulated, else tabletop."""
+    camera_hz: float = 20.0
+    """Frames a second of simulated cameras."""
+
+
+def check_cameras(cfg: RigConfig, contract: Contract) -> None:
+    """Raises DeployError unless every camera of the contract is named, and no other."""
+    if find_robot(cfg.robot).simulated:
+        if cfg.cameras:
+            raise DeployError(f"robot={cfg.robot} brings its own cameras; leave cameras.{next(iter(cfg.cameras))} out")
+        return
+    missing = [name for name in contract.cameras if name not in cfg.cameras]
+    if missing:
+        names = ", ".join(contract.cameras)
+        raise DeployError(f"the policy was trained with cameras {names}; say which is which: cameras.{missing[0]}=opencv:/dev/video0")
+    strange = [name for name in cfg.cameras if name not in contract.cameras]
+    if strange:
+        raise DeployError(f"camera {strange[0]!r} is none of the policy's: {', '.join(contract.cameras)}")
+
+
+@contextlib.contextmanager
+def open_rig(cfg: RigConfig, contract: Contract, item: Graspable | None) -> Iterator[Rig]:
+    """The rig of a configuration; simulated worlds run for as long as the block. `item` lies in a simulated world first.
+
+    Raises DeployError, RobotError.
+    """
+    check_cameras(cfg, contract)
+    row = find_robot(cfg.robot)
+    segmenter = open_segmenter(cfg.segmenter or ("truth" if row.simulated else "tabletop"))
+    if not row.simulated:
+        height, width = contract.size
+        cameras = tuple(open_camera(name, cfg.cameras[name], (width, height)) for name in contract.cameras)
+        yield Rig(open_driver(cfg.robot, cfg.address, cfg.settings), cameras, segmenter)
+        return
+    if item is None:
+        raise DeployError(f"robot={cfg.robot} needs an object to lie in its world")
+    known = {camera.name: camera for camera in (SIDE, WRIST, FILM)}
+    strange = [name for name in contract.cameras if name not in known]
+    if strange:
+        raise DeployError(f"the policy wants camera {strange[0]!r}; the simulated scene has {', '.join(known)}")
+    scene = SceneConfig(item, tuple(known[name] for name in contract.cameras), size=contract.size[0])
+    if cfg.robot == "sim":
+        with LiveWorld(scene, camera_hz=cfg.camera_hz) as world:
+            yield Rig(world, world.cameras(), segmenter, world)
+        return
+    from deploy.franka_world import FrankaLeader
+    from hardware.drivers.franka import Franka
+    from hardware.emulators.franka import FrankaSim
+
+    with FrankaSim() as emulator, LiveWorld(scene, camera_hz=cfg.camera_hz, leader=FrankaLeader(Path(emulator.path))) as world:
+        yield Rig(Franka(address=emulator.address, realtime="ignore", **cfg.settings), world.cameras(), segmenter, world)
+
+
+def limits_of(driver: Driver, speed: float, changes: Mapping[str, Any], *, simulated: bool) -> Limits:
+    """The limits of an arm at a speed. In a simulated world a busy machine is no fault, and a stiff servo no contact."""
+    plain: dict[str, Any] = {"state_age": 0.5, "heartbeat": 1.0, "contact": 1.0} if simulated else {}
+    known = set(Limits.__dataclass_fields__) - {"arm", "speed", "workspace"}
+    strange = [name for name in changes if name not in known]
+    if strange:
+        raise DeployError(f"limits.{strange[0]} is not known; known: {', '.join(sorted(known))}")
+    values = plain | {name: float(value) for name, value in changes.items()}
+    return replace(Limits(driver.arm, speed=speed), **values)
+
+
+def contract_of(driver: Driver, cameras: Sequence[Camera], dt: float) -> Contract:
+    """What the rig offers, to be compared with what the policy wants."""
+    sizes = {camera.size for camera in cameras}
+    if len(sizes) != 1:
+        raise DeployError(f"cameras of different sizes: {', '.join(f'{c.name} {c.size[0]}x{c.size[1]}' for c in cameras)}")
+    width, height = sizes.pop()
+    arm = driver.arm
+    names = tuple(camera.name for camera in cameras)
+    return Contract(names, (height, width), tuple(joint.name for joint in arm.joints), arm.gripper, arm.name, dt)
+
+
+def home_of(name: str) -> np.ndarray:
+    """Where an arm begins, (n,) [rad]."""
+    return np.array(load_arm(name).home)
