@@ -168,8 +168,10 @@ class PolicyProcess:
         while time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
                 return self._first.get(timeout=0.05)
-            if self._process.poll() is not None and self._first.empty():
-                raise PolicyLost("it was to print its port")
+            if self._process.poll() is not None:
+                self._readers[0].join(NAMED)  # what it printed last may still be in the pipe
+                if self._first.empty():
+                    raise PolicyLost("it was to print its port")
         raise PolicyLost(f"it did not print its port within {seconds:g} s")
 
     def _follow(self, pipe: IO[bytes]) -> None:
@@ -200,7 +202,8 @@ class PolicyProcess:
         code = self._process.poll()
         if code is None:
             return "runs but does not serve"
-        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        names = {one.value: one.name for one in signal.Signals}
+        return f"was ended by {names.get(-code, f'signal {-code}')}" if code < 0 else f"ended with code {code}"
 
 
 def token_from_parent() -> str:
