@@ -22,8 +22,8 @@ ROOMS = {
     "conf": set(),
 }
 """The rooms that each room may import besides itself."""
-OUTSIDE: dict[str, set[str] | None] = dict.fromkeys(("episodes", "sim", "augment", "policies", "eval"))
-OUTSIDE |= {"hardware": {"numpy"}, "conf": {"hydra", "omegaconf"}}
+OUTSIDE: dict[str, set[str] | None] = dict.fromkeys(("episodes", "sim", "augment", "policies", "eval", "deploy"))
+OUTSIDE |= {"hardware": {"numpy", "ruckig"}, "conf": {"hydra", "omegaconf"}}
 """The packages that a room may import besides the standard library; None: any."""
 OUTSIDE["assets"] = {"numpy", "mujoco", "trimesh", "manifold3d", "coacd", "fast_simplification", "robosuite"}
 TORCH = {"policies", "eval", "benchmarks"}
