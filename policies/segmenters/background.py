@@ -15,6 +15,8 @@ _RARE = 0.01
 """Colours with less of the rim than this are of a thing that reaches it by chance."""
 _FEW = 0.05
 """Where less of the rim than this differs from the empty view, that view says it all."""
+_BESIDE = 0.5
+"""How far a thing may go on beyond its part that is told from the rim, of that part's size (the root of its area)."""
 _KNOWN = 40.0
 """A colour is of the background where it is this many times as frequent as if all colours were equally so."""
 _SAME = (14, 6)
@@ -49,8 +51,24 @@ class Background:
 
     def things(self, image: np.ndarray) -> np.ndarray:
         """Pixels of other colours than the background's, (h, w) bool."""
-        known = self.palette.share > _KNOWN / self.palette.share.size
-        return ~known[bins(image)] & ~self.same(image)
+        return _strange(image, self.palette) & ~self.same(image)
+
+    def completed(self, image: np.ndarray, thing: np.ndarray) -> np.ndarray:
+        """A thing (h, w) with what adjoins it in colours that the rim has but its own surroundings have not: a grey side, a dark edge."""
+        size = float(thing.sum()) ** 0.5
+        away = np.asarray(cv2.distanceTransform((~thing).astype(np.uint8), cv2.DIST_L2, 3))
+        reach = _BESIDE * size + 2
+        around = (away > reach) & (away < reach + size + 4)
+        if not around.any():
+            return thing
+        near = _strange(image, Palette.of(bins(image)[around], rare=_RARE)) & (away <= reach) & ~self.same(image)
+        labels = cv2.connectedComponents((near | thing).astype(np.uint8), connectivity=8)[1]
+        whole = np.isin(labels, np.unique(labels[thing]))
+        return whole if whole.sum() < 3 * thing.sum() else thing
+
+
+def _strange(image: np.ndarray, palette: Palette) -> np.ndarray:
+    return ~(palette.share > _KNOWN / palette.share.size)[bins(image)]
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -40,9 +40,9 @@ class ColourTrack:
         self._size = (frame.image.shape[0], frame.image.shape[1])
         self._work = (mask.shape[1], mask.shape[0])
         index = bins(image)
-        outside = index[~_grown(mask, 2)]
-        self._first_target = self._target = Palette.of(index[mask])
-        self._first_rest = self._rest = Palette.of(outside).mixed(background.palette, 0.3)
+        self._first_target = self._target = Palette.of(index[_core(mask)])
+        self._near = Palette.of(index[_around(mask)])
+        self._first_far = self._far = Palette.of(index[~_grown(mask, 2)]).mixed(background.palette, 0.3)
         self._mask, self._middle, self._motion = mask, _middle(mask), np.zeros(2)
         self._area = float(mask.sum())
         self._lost = 0
@@ -54,7 +54,8 @@ class ColourTrack:
         if image.shape[1::-1] != self._work:
             image = np.asarray(cv2.resize(image, self._work, interpolation=cv2.INTER_AREA))
         index = bins(image)
-        odds = log_odds(self._target.mixed(self._first_target, _ANCHOR), self._rest.mixed(self._first_rest, _ANCHOR))
+        target = self._target.mixed(self._first_target, _ANCHOR)
+        odds = log_odds(target, self._far.mixed(self._first_far, _ANCHOR) if self._lost else self._near)
         colour = np.clip(odds, -_MOST, _MOST)[index]
         if self._background.empty is not None:
             colour = colour - _SAME * self._background.same(image)
@@ -105,10 +106,9 @@ class ColourTrack:
         self._mask, self._middle, self._lost = mask, middle, 0
         self._area += 0.2 * (float(mask.sum()) - self._area)
         if confidence > 0.6:
-            self._target = self._target.mixed(Palette.of(index[mask]), _LEARN)
-        rest = index[~_grown(mask, 2)]
-        if rest.size:
-            self._rest = self._rest.mixed(Palette.of(rest), _LEARN)
+            self._target = self._target.mixed(Palette.of(index[_core(mask)]), _LEARN)
+        self._near = self._near.mixed(Palette.of(index[_around(mask)]), _LEARN)
+        self._far = self._far.mixed(Palette.of(index[~_grown(mask, 2)]), _LEARN)
 
 
 def _smooth(odds: np.ndarray) -> np.ndarray:
@@ -120,6 +120,18 @@ def _middle(mask: np.ndarray) -> np.ndarray:
     """Centre of a mask that is not empty, (2,) x and y [px]."""
     rows, columns = np.nonzero(mask)
     return np.array([columns.mean(), rows.mean()])
+
+
+def _core(mask: np.ndarray) -> np.ndarray:
+    """A mask without its rim, whose colours are mixed with what lies behind; all of it where little but a rim is there."""
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return inner if inner.sum() > 0.3 * mask.sum() else mask
+
+
+def _around(mask: np.ndarray) -> np.ndarray:
+    """The surroundings of a mask, as far again as it is wide, (h, w) bool."""
+    away = np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3))
+    return (away > 1.5) & (away < 8 + float(mask.sum()) ** 0.5)
 
 
 def _shifted(mask: np.ndarray, by: np.ndarray) -> np.ndarray:

@@ -142,6 +142,7 @@ def boxed(background: Background, image: np.ndarray, box: Box) -> np.ndarray:
 
 def refined(background: Background, image: np.ndarray, thing: np.ndarray, window: np.ndarray | None = None) -> np.ndarray:
     """A thing cut along the picture's edges by GrabCut, within `window`; as it was where that leaves little of it."""
+    thing = background.completed(image, thing) if window is None else background.completed(image, thing) & window
     rows, columns = np.flatnonzero(thing.any(axis=1)), np.flatnonzero(thing.any(axis=0))
     margin = 4 + max(len(rows), len(columns)) // 3
     y0, y1 = max(rows[0] - margin, 0), min(rows[-1] + 1 + margin, thing.shape[0])
