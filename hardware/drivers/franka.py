@@ -41,7 +41,7 @@ FLANGE = 0.107
 READY = {"Idle", "Move"}
 """Modes of the arm in which it may be driven."""
 HINTS = {
-    "Reflex": "look what it hit, then recover()",
+    "Reflex": "look what it hit, then recover(), or clear it in Desk",
     "UserStopped": "release the user stop",
     "Guiding": "let go of its guiding button",
     "Other": "unlock the joints and activate FCI in Desk",
@@ -172,7 +172,7 @@ class FrankaLink:
         if not (np.isfinite(qpos).all() and np.isfinite(setpoint.gripper).all()):
             raise ActionError(f"a setpoint must be finite, got qpos {qpos} and gripper {setpoint.gripper}")
         self._check()
-        if self._stopping or not self._lock.acquire(timeout=0.0):
+        if self._stopping or not self._lock.acquire(timeout=0.05):
             raise RobotError(f"{self.driver.address}: the arm is coming to rest; send again when stop() has returned")
         try:
             if self._motion is None:
@@ -194,6 +194,8 @@ class FrankaLink:
         """Brakes, and hands the arm over to its own controller, which holds it. The hand stands; what it holds stays held."""
         self._stopping = True
         try:
+            if self.hand:
+                self.hand.rest(0.0)  # both at once
             with self._lock:
                 if self._motion is not None:
                     self._brake()
@@ -205,6 +207,8 @@ class FrankaLink:
     def recover(self) -> None:
         """Clears the arm's errors: only for a person who has seen why it stopped. Raises RobotError where it stays at fault."""
         self.stop()
+        if self._closing.is_set():
+            self._check()
         try:
             self._robot.recover_from_errors()
         except Exception as error:

@@ -41,9 +41,7 @@ class FrankaHand:
         self._opening, self._seen = state.width / self._reach, time.monotonic()
         self._goal, self._grasping = self._opening, False
         self._wish: float | None = None
-        self._resting = threading.Event()
-        self._still = threading.Event()
-        self._still.set()
+        self._resting, self._rested = threading.Event(), threading.Event()
         self._closing = threading.Event()
         self._refusals = 0
         self._fault: RobotError | None = None
@@ -63,9 +61,10 @@ class FrankaHand:
     def rest(self, timeout: float = 1.0) -> None:
         """Breaks off a motion under way and waits for that. A finished grasp goes on holding: breaking it off would drop the object."""
         self._wish = None
-        if not self._still.is_set():
-            self._resting.set()
-            self._still.wait(timeout)
+        self._rested.clear()
+        self._resting.set()
+        if self._thread.is_alive():
+            self._rested.wait(timeout)
 
     def close(self) -> None:
         """Ends the thread; idempotent. A hand that never answers keeps its thread until the process ends."""
@@ -97,7 +96,7 @@ class FrankaHand:
                 running = self._follow(running, bool(state.is_grasped))
             except Exception as error:  # the vendor's: NetworkException, or a RuntimeError of its network library
                 self._fault = ArmLost(f"{self.name}: the hand is gone: {error}")
-                self._still.set()
+                self._rested.set()
                 return
 
     def _follow(self, running: Any, holding: bool) -> Any:
@@ -111,14 +110,12 @@ class FrankaHand:
                 running.wait(1.0)
                 self._finish(running, broken_off=True)
                 running = None
-        if running is None:
-            if self._resting.is_set():
-                self._resting.clear()
-                self._goal = self._opening
-            elif wish is not None and self._differs(wish, holding):
-                self._still.clear()
-                return self._start(wish)
-            self._still.set()
+        if running is None and self._resting.is_set():
+            self._resting.clear()
+            self._goal = self._opening
+            self._rested.set()
+        elif running is None and wish is not None and self._differs(wish, holding):
+            return self._start(wish)
         return running
 
     def _differs(self, wish: float, holding: bool) -> bool:

@@ -110,6 +110,10 @@ class FrankaSim:
         """Opening of the fingers now, 0 closed to 1 open."""
         return self.memory.gripper()
 
+    def elapsed(self) -> float:
+        """The arm's own time [s]; behind the clock's where machine or client are too slow."""
+        return self.memory.elapsed()
+
     def block(self, opening: float | None) -> None:
         """An object holds the fingers apart at this opening, [0, 1]; None: nothing does. Fingers that are closer are pushed back to it."""
         self.memory.block(opening)

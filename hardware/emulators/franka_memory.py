@@ -1,4 +1,4 @@
-"""What an emulated Franka shares with the scene around it: a file of 256 bytes, mapped by both, read and written in microseconds.
+"""What an emulated Franka shares with the scene around it: a file of 512 bytes, mapped by both, read and written in microseconds.
 
 The arm's process writes where joints and fingers are; the scene's process writes what it does to them. No second client of the
 arm's protocol is needed, which takes only one.
@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from hardware.api import ArmLost, RobotError
+from hardware.api import RobotError
 
-SIZE = 256
+SIZE = 512
 """Of the file [bytes]."""
-TRIES = 1000
-"""Readings before a writer counts as dead in the middle of a record."""
-COUNT, TIME, QPOS, QVEL, WIDTH = 0, 1, slice(2, 9), slice(9, 16), 16
-BLOCK, PUSH, FAILURE = 17, slice(18, 25), 25
+TICK = 0.001
+"""Period of the arm's controller, in which it is published once [s]."""
+TIME, QPOS, QVEL, WIDTH, RECORD = 0, slice(1, 8), slice(8, 15), 15, 16
+"""Cells of a record, and how many they are."""
+COUNT, RECORDS, BLOCK, PUSH, FAILURE = 0, 1, 33, slice(34, 41), 41
+"""Cells of the file: how many records were written; two, written in turn, so that the newest is always whole; what the scene does."""
 MAX_WIDTH = 0.08
 """Of the Franka Hand, open [m]."""
 
@@ -41,18 +43,21 @@ class FrankaMemory:
 
     def publish(self, qpos: np.ndarray, qvel: np.ndarray, width: float, now: float) -> None:
         """The arm's process: where it is now; (7,) [rad], (7,) [rad/s], [m], [s, monotonic]."""
-        cells = self._cells
-        cells[COUNT] += 1  # odd: being written
-        cells[TIME], cells[QPOS], cells[QVEL], cells[WIDTH] = now, qpos, qvel, width
-        cells[COUNT] += 1
+        count = int(self._cells[COUNT]) + 1
+        record = self._slot(count)
+        record[TIME], record[QPOS], record[QVEL], record[WIDTH] = now, qpos, qvel, width
+        self._cells[COUNT] = count
+
+    def _slot(self, count: int) -> np.ndarray:
+        start = RECORDS + count % 2 * RECORD
+        return self._cells[start : start + RECORD]
 
     def _record(self) -> np.ndarray:
-        for _ in range(TRIES):
-            before = self._cells[COUNT]
-            record = self._cells[:BLOCK].copy()
-            if before == record[COUNT] == self._cells[COUNT] and before % 2 == 0:
+        while True:
+            count = int(self._cells[COUNT])
+            record = self._slot(count).copy()
+            if count == int(self._cells[COUNT]):
                 return record
-        raise ArmLost(f"the emulated Franka of {self.path} died while it wrote down where it is")
 
     def qpos(self) -> np.ndarray:
         """Joint positions, (7,) [rad]."""
@@ -69,6 +74,10 @@ class FrankaMemory:
     def time(self) -> float:
         """Of what is read [s, monotonic]; older than a few milliseconds: the arm's process hangs or is gone."""
         return float(self._record()[TIME])
+
+    def elapsed(self) -> float:
+        """The arm's own time [s]: it counts periods, and stands still where a client in control is late."""
+        return float(self._cells[COUNT]) * TICK
 
     def block(self, opening: float | None) -> None:
         """The scene: an object holds the fingers apart at this opening, [0, 1]; None: nothing is between them."""

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from hardware.emulators.franka_body import ROTOR, FrankaBody, Links
-from hardware.emulators.franka_memory import FrankaMemory
+from hardware.emulators.franka_memory import TICK, FrankaMemory
 
-TICK = 0.001
-"""Period of the arm's controller [s]."""
 BEHIND = 0.05
 """As far behind real time it still catches up; beyond, time is lost [s]."""
 CONTROLLER_HZ = 10.0
@@ -151,6 +149,8 @@ def _franky_sim(addresses: Sequence[str], memory: FrankaMemory, qpos: np.ndarray
         """
 
         heard = False
+        failure = 0
+        """Of this period: a client that read of it before its motion was aborted would wait for that."""
         following = 0
         """The motion whose first command has come; before, the client waits for the arm."""
 
@@ -159,7 +159,7 @@ def _franky_sim(addresses: Sequence[str], memory: FrankaMemory, qpos: np.ndarray
             self.heard, since = False, time.monotonic()
             if not self.current_motion_id:
                 self.following = 0
-            while self.current_motion_id and self.current_motion_id == self.following:
+            while self.current_motion_id and self.current_motion_id == self.following and not memory.failure:
                 self._process_udp_commands()
                 if self.heard:
                     break
@@ -175,9 +175,9 @@ def _franky_sim(addresses: Sequence[str], memory: FrankaMemory, qpos: np.ndarray
         @property
         def robot_state(self) -> Any:
             state = super().robot_state
-            if not memory.failure:
+            if not self.failure:
                 return state
-            errors = tuple(i + 1 == memory.failure for i in range(len(state.errors)))
+            errors = tuple(i + 1 == self.failure for i in range(len(state.errors)))
             return state.replace(robot_mode=protocol.RobotMode.kReflex, errors=errors, reflex_reason=errors)
 
         def start_motion(self, *args: Any, **kwargs: Any) -> None:
@@ -187,8 +187,8 @@ def _franky_sim(addresses: Sequence[str], memory: FrankaMemory, qpos: np.ndarray
 
         def process_commands(self) -> None:
             super().process_commands()
-            motion, client = self.current_motion_id, self._tcp_socket
-            if memory.failure and motion and client:
+            self.failure, motion, client = memory.failure, self.current_motion_id, self._tcp_socket
+            if self.failure and motion and client:
                 self.stop_motion(send_preemption_signal=False)
                 self.reset_current_motion_id()
                 self.send_state()
