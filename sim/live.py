@@ -91,8 +91,12 @@ class LiveWorld:
 
     def place(self, item: Graspable, xy: np.ndarray, seed: int) -> None:
         """Another object, as a suite's trial lays it. Raises PlacementError where it rolled away, RobotError where the world is gone."""
-        self._pipe.send((item, np.asarray(xy, float), int(seed)))
-        if not self._pipe.poll(_CALL):
+        try:
+            self._pipe.send((item, np.asarray(xy, float), int(seed)))
+            answered = self._pipe.poll(_CALL)
+        except OSError:
+            raise ArmLost("the process of the simulated world ended") from None
+        if not answered:
             raise ArmLost(f"the simulated world did not answer within {_CALL:.0f} s")
         said = self._answer()
         if said != "ready":
@@ -127,6 +131,11 @@ class LiveWorld:
     def cameras(self) -> tuple[LiveCamera, ...]:
         """Its cameras, in order."""
         return tuple(LiveCamera(name, (self.config.size, self.config.size), board) for name, board in self._frames.items())
+
+    def kill(self) -> None:
+        """Ends the process without a word, as a loss of power would."""
+        self._process.kill()
+        self._process.join(3.0)
 
     def close(self) -> None:
         """Ends the process. Idempotent."""

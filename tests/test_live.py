@@ -1,0 +1,87 @@
+"""The world in real time: an arm that follows, cameras whose frames are fresh, objects that lie where a suite has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from assets.toys import sample_toy
+from hardware.api import Action, ArmLost
+from sim.live import LiveWorld
+from sim.scene import SceneConfig
+from sim.simrobot import SimRobot
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[LiveWorld]:
+    with LiveWorld(SceneConfig(sample_toy(np.random.default_rng(0)), size=64)) as world:
+        yield world
+
+
+def test_frames_are_fresh_and_counted(world: LiveWorld) -> None:
+    streams = [camera.open() for camera in world.cameras()]
+    assert [stream.name for stream in streams] == ["side", "wrist"]
+    first = [stream.latest() for stream in streams]
+    end = time.monotonic() + 10
+    while streams[0].latest().number < first[0].number + 3 and time.monotonic() < end:
+        time.sleep(0.01)
+    for before, stream in zip(first, streams, strict=True):
+        frame = stream.latest()
+        assert frame.number > before.number
+        assert before.time < frame.time <= time.monotonic()
+        assert frame.image.shape == (64, 64, 3)
+        assert frame.truth is not None
+
+
+def test_an_object_lies_as_in_a_trial_of_a_suite(world: LiveWorld) -> None:
+    toy, xy = sample_toy(np.random.default_rng(5)), np.array([0.05, -0.04])
+    world.place(toy, xy, 7)
+    truth = world.truth()
+    with SimRobot(SceneConfig(toy, size=64)) as robot:
+        robot.place(xy, np.random.default_rng(7))
+        position, quaternion = robot.object_pose
+    np.testing.assert_allclose(truth.position, position, atol=2e-3)
+    assert abs(truth.quaternion @ quaternion) > 0.999
+    assert not truth.held
+
+
+def test_the_arm_goes_where_it_is_sent_and_stays(world: LiveWorld) -> None:
+    link = world.connect()
+    start = link.state().qpos
+    goal = start + np.array([0.1, 0, 0, 0, 0, 0, 0.2])
+    for k in range(60):
+        link.send(Action(start + (goal - start) * min(1, k / 40), np.ones(1)))
+        time.sleep(0.01)
+    time.sleep(0.6)
+    np.testing.assert_allclose(link.state().qpos, goal, atol=0.02)
+    link.stop()
+    time.sleep(0.2)
+    np.testing.assert_allclose(link.state().qpos, goal, atol=0.02)
+    link.send(Action(start, np.ones(1)))
+    time.sleep(1.0)
+
+
+def test_the_arm_stays_where_it_is_when_an_object_is_placed(world: LiveWorld) -> None:
+    link = world.connect()
+    before = link.state().qpos
+    world.place(sample_toy(np.random.default_rng(6)), np.zeros(2), 1)
+    time.sleep(0.1)
+    np.testing.assert_allclose(link.state().qpos, before, atol=0.01)
+
+
+def test_a_killed_world_is_said_to_be_lost() -> None:
+    world = LiveWorld(SceneConfig(sample_toy(np.random.default_rng(0)), size=32))
+    world.start()
+    link = world.connect()
+    assert world.pid is not None
+    world.kill()
+    time.sleep(0.7)
+    with pytest.raises(ArmLost, match="measured nothing for"):
+        link.state()
+    with pytest.raises(ArmLost):
+        world.place(sample_toy(np.random.default_rng(0)), np.zeros(2), 0)
+    world.close()
+    world.close()
