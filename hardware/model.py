@@ -98,14 +98,14 @@ class ArmModel:
         return np.array([joint.upper for joint in self.joints])
 
     def frames(self, qpos: np.ndarray) -> np.ndarray:
-        """Poses of all links in the base's frame, (n + 1, 4, 4), the base's first; qpos (n,) [rad]."""
-        frames = np.empty((len(self.joints) + 1, 4, 4))
-        frames[0] = np.eye(4)
-        for i, (fixed, q) in enumerate(zip(self._fixed, qpos, strict=True)):
-            base, screw, screw2 = fixed
-            turn = np.eye(4)
-            turn[:3, :3] += np.sin(q) * screw + (1 - np.cos(q)) * screw2  # Rodrigues
-            frames[i + 1] = frames[i] @ base @ turn
+        """Poses of all links in the base's frame, (..., n + 1, 4, 4), the base's first; qpos (..., n) [rad]."""
+        fixed, screw, screw2 = self._fixed
+        angle = np.asarray(qpos, float)[..., None, None]  # (..., n, 1, 1)
+        local = fixed @ (np.eye(4) + np.sin(angle) * screw + (1 - np.cos(angle)) * screw2)  # Rodrigues
+        frames = np.empty((*local.shape[:-3], len(self.joints) + 1, 4, 4))
+        frames[..., 0, :, :] = np.eye(4)
+        for i in range(len(self.joints)):
+            frames[..., i + 1, :, :] = frames[..., i, :, :] @ local[..., i, :, :]
         return frames
 
     def tool(self, qpos: np.ndarray) -> np.ndarray:
@@ -138,11 +138,10 @@ class ArmModel:
         return np.array([c.radius for c in self.capsules])
 
     def segments(self, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both ends of all capsules in the base's frame, (C, 3) each [m]; qpos (n,) [rad]."""
-        frames = self.frames(qpos)[self.links]  # (C, 4, 4)
-        turn, at = frames[:, :3, :3], frames[:, :3, 3]
-        start, end = self._ends
-        return (turn @ start[..., None])[..., 0] + at, (turn @ end[..., None])[..., 0] + at
+        """Both ends of all capsules in the base's frame, (..., C, 3) each [m]; qpos (..., n) [rad]."""
+        frames = self.frames(qpos)[..., self.links, :, :]  # (..., C, 4, 4)
+        ends = frames @ self._ends  # (..., C, 4, 2)
+        return ends[..., :3, 0], ends[..., :3, 1]
 
     @cached_property
     def pairs(self) -> np.ndarray:
@@ -152,24 +151,29 @@ class ArmModel:
         return np.array(found, int).reshape(-1, 2)
 
     def gaps(self, qpos: np.ndarray) -> np.ndarray:
-        """Between the capsules of all pairs, (P,) [m], below zero where they overlap; qpos (n,) [rad]."""
-        start, end = self.segments(qpos)
+        """Between the capsules of all pairs, (..., P) [m], below zero where they overlap; qpos (..., n) [rad]."""
+        return self.apartness(*self.segments(qpos))
+
+    def apartness(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """As `gaps`, from the capsules' ends (..., C, 3) [m]."""
         a, b = self.pairs.T
-        return _distance(start[a], end[a], start[b], end[b]) - self.radii[a] - self.radii[b]
+        apart = _distance(start[..., a, :], end[..., a, :], start[..., b, :], end[..., b, :])
+        return apart - self.radii[a] - self.radii[b]
 
     @cached_property
-    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+    def _ends(self) -> np.ndarray:
+        """Ends of the capsules in their links' frames, (C, 4, 2), homogeneous."""
         ends = np.array([(c.start, c.end) for c in self.capsules], float).reshape(-1, 2, 3)
-        return ends[:, 0], ends[:, 1]
+        return np.concatenate([ends, np.ones((len(ends), 2, 1))], axis=2).transpose(0, 2, 1)
 
     @cached_property
-    def _fixed(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        parts = []
-        for joint in self.joints:
-            x, y, z = np.array(joint.axis) / np.linalg.norm(joint.axis)
-            screw = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-            parts.append((_pose(joint.pos, joint.quat), screw, screw @ screw))
-        return parts
+    def _fixed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frames of the joints at zero in their parents' frames, and the cross product with each axis, once and twice, (n, 4, 4) each."""
+        fixed = np.array([_pose(joint.pos, joint.quat) for joint in self.joints])
+        screw = np.zeros((len(self.joints), 4, 4))
+        for k, (x, y, z) in enumerate(self._axes):
+            screw[k, :3, :3] = [[0, -z, y], [z, 0, -x], [-y, x, 0]]
+        return fixed, screw, screw @ screw
 
 
 def load_arm(name: str | Path) -> ArmModel:
@@ -215,17 +219,20 @@ def _quat(values: Any) -> tuple[float, float, float, float]:
 
 
 def _distance(a0: np.ndarray, a1: np.ndarray, b0: np.ndarray, b1: np.ndarray) -> np.ndarray:
-    """Between segments, (P,) [m]; ends (P, 3). Ericson, Real-Time Collision Detection, 5.1.9."""
+    """Between segments, (..., P) [m]; ends (..., P, 3). Ericson, Real-Time Collision Detection, 5.1.9."""
     u, v, w = a1 - a0, b1 - b0, a0 - b0
-    uu, vv, uv = (u * u).sum(1), (v * v).sum(1), (u * v).sum(1)
-    uw, vw = (u * w).sum(1), (v * w).sum(1)
+    uu, vv, uv, uw, vw = (_dot(*pair) for pair in ((u, u), (v, v), (u, v), (u, w), (v, w)))
     tiny = 1e-12
     slant = uu * vv - uv * uv
     s = np.where(slant > tiny, np.clip((uv * vw - vv * uw) / np.maximum(slant, tiny), 0, 1), 0.0)
     t = np.clip((uv * s + vw) / np.maximum(vv, tiny), 0, 1)
     s = np.clip((uv * t - uw) / np.maximum(uu, tiny), 0, 1)
     t = np.clip((uv * s + vw) / np.maximum(vv, tiny), 0, 1)  # once more, since s may have been clipped
-    return np.linalg.norm(w + s[:, None] * u - t[:, None] * v, axis=1)
+    return np.sqrt(((w + s[..., None] * u - t[..., None] * v) ** 2).sum(axis=-1))
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.einsum("...i,...i->...", a, b)
 
 
 def _pose(pos: tuple[float, ...], quat: tuple[float, ...]) -> np.ndarray:

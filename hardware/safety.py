@@ -1,9 +1,9 @@
 """The one filter between what is asked of an arm and what is sent to it, the same in simulation and on the arm.
 
 `offer` takes actions at the control rate, `tick` gives setpoints at the servo rate. Position, velocity, acceleration and jerk are held
-by Ruckig's online trajectories; shape and place by an invariant: at every tick the pose in which the arm would come to rest if it braked
-now is allowed (joint limits, workspace, table, self-collision), and a step that would break this is replaced by braking, which then ends
-in a pose that was allowed before. What cannot be trusted is refused, never clamped, and stops the arm: it brakes, holds, and stays so
+by Ruckig's online trajectories; shape and place by an invariant: at every tick the way on which the arm would come to rest if it braked
+now is allowed (joint limits, workspace, table, self-collision), and a step that would break this is replaced by braking, on a way that
+was allowed before. What cannot be trusted is refused, never clamped, and stops the arm: it brakes, holds, and stays so
 until a person clears it.
 """
 
@@ -20,6 +20,10 @@ from hardware.arm import ArmState
 from hardware.limits import Limits
 from hardware.reason import Reason, Stop
 
+SAMPLES = 5
+"""Poses of a braking way that are looked at."""
+INSET = 0.002
+"""By which they must be further inside than the limits ask for: what the way does between them [m]."""
 _YIELDS = (Reason.CONTACT, Reason.FOLLOWING_ERROR)
 """Stops that go to where the arm is, not to where it was sent."""
 
@@ -69,7 +73,7 @@ class SafetyFilter:
                     f"the arm measures {len(state.qpos)} joints and {len(state.gripper)} gripper values; {self.limits.arm.name} has "
                     f"{len(self.limits.arm.joints)} and {self.limits.arm.gripper}"
                 )
-            if forbidden := self._forbidden(state.qpos):
+            if forbidden := self._forbidden(state.qpos[None]):
                 raise RobotError(f"the arm stands where it must not be: {forbidden}; move it by hand, or widen the limits")
             self._q, self._v, self._a = state.qpos.astype(float), np.zeros(len(state.qpos)), np.zeros(len(state.qpos))
             self._gripper = state.gripper.astype(float)
@@ -236,7 +240,7 @@ class SafetyFilter:
         blocked = ""
         if target is not None:
             step = self._advance(self._move, target)
-            blocked = self._forbidden(self._rest(*step)) if step else "no trajectory"
+            blocked = self._forbidden(self._braking(*step)) if step else "no trajectory"
             if step and not blocked:
                 self._q, self._v, self._a = step
                 self._blocked_since = None
@@ -269,26 +273,29 @@ class SafetyFilter:
         q, v, a = (np.array(x) for x in (self._output.new_position, self._output.new_velocity, self._output.new_acceleration))
         return (q, v, a) if _finite(q, v, a) else None
 
-    def _rest(self, q: np.ndarray, v: np.ndarray, a: np.ndarray) -> np.ndarray:
-        """Where the arm would come to rest, (n,) [rad]."""
+    def _braking(self, q: np.ndarray, v: np.ndarray, a: np.ndarray) -> np.ndarray | None:
+        """Where the arm would be, from here to rest, if it braked now, (SAMPLES, n) [rad]; None where Ruckig finds no trajectory."""
         self._from(self._brake, q, v, a)
         if self._otg.calculate(self._brake, self._trajectory) not in (Result.Working, Result.Finished):
-            return np.full_like(q, np.nan)
-        return np.array(self._trajectory.at_time(self._trajectory.duration)[0])
+            return None
+        end = self._trajectory.duration
+        if end < self.period:
+            return np.array([q, self._trajectory.at_time(end)[0]])
+        return np.array([self._trajectory.at_time(t)[0] for t in np.linspace(0, end, SAMPLES).tolist()])
 
     def _from(self, parameters: InputParameter, q: np.ndarray, v: np.ndarray, a: np.ndarray) -> None:
         parameters.current_position, parameters.current_velocity, parameters.current_acceleration = q.tolist(), v.tolist(), a.tolist()
 
-    def _forbidden(self, q: np.ndarray) -> str:
-        """What forbids a pose: empty where nothing does."""
-        limits, arm = self.limits, self.limits.arm
-        if not np.isfinite(q).all():
+    def _forbidden(self, path: np.ndarray | None) -> str:
+        """What forbids a path (S, n) [rad]: empty where nothing does."""
+        if path is None or not np.isfinite(path).all():
             return "no braking trajectory"
-        beyond = np.maximum(arm.lower - q, q - arm.upper)
+        arm = self.limits.arm
+        beyond = np.maximum(arm.lower - path, path - arm.upper).max(axis=0)
         if beyond.max() > 0:
             joint = int(beyond.argmax())
             return f"{arm.joints[joint].name} {beyond[joint]:.3f} rad beyond its limit"
-        return forbidden_place(limits, q)
+        return forbidden_place(self.limits, path, INSET)
 
 
 def within(limits: Limits, q: np.ndarray) -> np.ndarray:
@@ -309,28 +316,40 @@ def within(limits: Limits, q: np.ndarray) -> np.ndarray:
 
 
 def outermost(limits: Limits, q: np.ndarray) -> tuple[float, int, int, float, np.ndarray]:
-    """The part of the arm that is furthest outside the workspace, or nearest to its border.
+    """The part of the arm that is furthest outside the workspace, or nearest to its border, at positions q (..., n) [rad].
 
     Returns:
         How far outside [m], below zero inside; its link; the axis and side (-1 below, 1 above); the point of the arm's skeleton, (3,) [m].
     """
+    return _outermost(limits, np.stack(limits.arm.segments(q)))
+
+
+def _outermost(limits: Limits, ends: np.ndarray) -> tuple[float, int, int, float, np.ndarray]:
+    """ends (2, ..., C, 3) [m]."""
     arm, box = limits.arm, limits.workspace
-    ends = np.stack(arm.segments(q))[:, arm.links > 1]  # (2, C, 3): the first joint's link turns in its place, beside the base
-    radii, links = arm.radii[arm.links > 1][None, :, None], arm.links[arm.links > 1]
-    depth = np.stack([np.array(box.lower) - (ends - radii), ends + radii - np.array(box.upper)])  # (side, 2, C, 3)
-    side, end, capsule, axis = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(depth.max()), int(links[capsule]), int(axis), float(2 * side - 1), ends[end, capsule]
+    moving = arm.links > 1  # the first joint's link turns in its place, beside the base
+    ends, radii = ends[..., moving, :], arm.radii[moving][:, None]
+    depth = np.stack([np.array(box.lower) - (ends - radii), ends + radii - np.array(box.upper)])  # (side, 2, ..., C, 3)
+    side, *place, axis = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(depth.max()), int(arm.links[moving][place[-1]]), int(axis), float(2 * side - 1), ends[tuple(place)]
 
 
-def forbidden_place(limits: Limits, q: np.ndarray) -> str:
-    """What part of the arm is outside the workspace or too near another, at joint positions q (n,) [rad]; empty where none is."""
+def forbidden_place(limits: Limits, q: np.ndarray, inset: float = 0.0) -> str:
+    """What part of the arm is outside the workspace or too near another; empty where none is.
+
+    Args:
+        limits: of the arm.
+        q: joint positions, (n,), or (S, n) of a path [rad].
+        inset: by how much more than the limits ask for it must be inside, and apart [m].
+    """
     arm = limits.arm
-    depth, link, axis, side, _ = outermost(limits, q)
-    if depth > 0:
+    start, end = arm.segments(q)
+    depth, link, axis, side, _ = _outermost(limits, np.stack([start, end]))
+    if depth > -inset:
         return f"link {link} {depth * 1000:.0f} mm {'below' if side < 0 else 'beyond'} the workspace in {'xyz'[axis]}"
-    gaps = arm.gaps(q)
-    if gaps.size and gaps.min() < limits.clearance:
-        a, b = arm.links[arm.pairs[int(gaps.argmin())]]
+    gaps = arm.apartness(start, end)
+    if gaps.size and gaps.min() < limits.clearance + inset:
+        a, b = arm.links[arm.pairs[int(gaps.argmin()) % len(arm.pairs)]]
         return f"links {min(a, b)} and {max(a, b)} {gaps.min() * 1000:.0f} mm apart"
     return ""
 
