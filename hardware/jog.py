@@ -17,7 +17,7 @@ from hardware.model import ArmModel
 
 _MARGIN = 0.03
 """Kept from every joint limit [rad]: more than the safety filter keeps."""
-_ROUNDS = 20
+_ROUNDS = 8
 _NEAR, _TURNED = 1e-3, 0.02
 """How well a step must reach its goal [m], [rad]."""
 
@@ -187,11 +187,11 @@ def _jog(arm: ArmModel, aim: Aim, hand: Jog, dt: float, rates: Rates) -> Aim:
     if qpos is None:
         return aim  # out of reach: it stays, and does not drift along the border
     step = qpos - aim.qpos
-    qpos = aim.qpos + step * min(1.0, most / max(np.abs(step).max(), 1e-12))
+    share = min(1.0, most / max(np.abs(step).max(), 1e-12))
+    qpos = aim.qpos + step * share
     there = arm.tool(qpos)
-    if _free(arm):
-        goal[:3, 3] = there[:3, 3]
-        there = goal
+    if _free(arm):  # not the orientation that was reached: small errors would add up
+        there[:3, :3] = _turn(angular * share) @ aim.tool[:3, :3]
     return Aim(qpos, gripper, there)
 
 
