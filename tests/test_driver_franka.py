@@ -432,18 +432,21 @@ def test_fingers_keep_their_speed_and_stop_at_what_is_between_them() -> None:
     assert hand.width == pytest.approx(MAX_WIDTH - 0.1 * HAND_SPEED)
     for _ in range(20):
         hand.step(0.1, np.zeros(7), 0.03)
-    assert hand.width == pytest.approx(0.03)
+    assert (hand.width, hand.drive) == pytest.approx((0.03, 0.0))
     hand.step(0.1, np.zeros(7), 0.04)
     assert hand.width == pytest.approx(0.04)
+    hand.goal = MAX_WIDTH
+    hand.step(0.1, np.zeros(7), 0.04)
+    assert (hand.width, hand.drive) == pytest.approx((0.05, 0.05))
 
 
 def test_shared_memory_reads_what_was_written_and_says_where_there_is_none(tmp_path: Path) -> None:
     mine = FrankaMemory(tmp_path / "memory", create=True)
     other = FrankaMemory(tmp_path / "memory")
-    mine.publish(np.arange(7.0), -np.arange(7.0), 0.02, 12.5)
+    mine.publish(np.arange(7.0), -np.arange(7.0), 0.02, 0.01, 12.5)
     np.testing.assert_array_equal(other.qpos(), np.arange(7))
     np.testing.assert_array_equal(other.qvel(), -np.arange(7))
-    assert other.gripper() == pytest.approx(0.25)
+    assert (other.gripper(), other.drive()) == pytest.approx((0.25, 0.125))
     assert (other.time(), other.elapsed()) == (12.5, 0.001)
     other.block(0.5)
     other.push(np.ones(7))

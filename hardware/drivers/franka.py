@@ -395,4 +395,6 @@ def _translate(address: str, error: Exception) -> RobotError:
     lost = type(error).__name__ in ("NetworkException", "RuntimeError")  # its network library throws the latter
     if "realtime" in words.lower():
         words += " Boot a real-time kernel (docs/drivers/franka.md); realtime=ignore is for simulators"
+    if type(error).__name__ == "IncompatibleVersionException":
+        words += " Install the wheel of franky-control for the version of this arm (docs/drivers/franka.md)"
     return (ArmLost if lost else RobotError)(f"{address}: {words}")

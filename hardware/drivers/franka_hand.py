@@ -1,4 +1,8 @@
-"""The Franka Hand: its moves block for up to a second, so a thread of its own makes them, and takes only wishes that differ."""
+"""The Franka Hand: its moves block for up to a second, so a thread of its own makes them, and takes only wishes that differ.
+
+`move` goes to a width and lets go of what is in the way; `grasp` closes until it meets something, whatever its width says, holds it with
+force, and opens again where that was not expected. So small openings are grasps that expect anything, and all others are moves.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from hardware.api import ArmLost, RobotError
 
 DEAD_BAND = 0.04
 """A wish nearer to the last goal than this changes nothing [opening]: 3 mm."""
+END_BAND = 0.01
+"""The same for fully open and fully closed."""
 TURN = 0.2
 """A motion under way is broken off where the wish is further than this from its goal [opening]."""
 GRASP = 0.25
@@ -107,7 +113,8 @@ class FrankaHand:
                 running = None
             elif self._resting.is_set() or (wish is not None and abs(wish - self._goal) > TURN):
                 self._hand.stop()
-                running.wait(1.0)
+                if not running.wait(0.5):
+                    return running  # the hand's stop is known to fail now and then: once more
                 self._finish(running, broken_off=True)
                 running = None
         if running is None and self._resting.is_set():
@@ -119,7 +126,7 @@ class FrankaHand:
         return running
 
     def _differs(self, wish: float, holding: bool) -> bool:
-        if abs(wish - self._goal) <= DEAD_BAND:
+        if abs(wish - self._goal) <= (END_BAND if wish in (0, 1) else DEAD_BAND):
             return False
         return not (self._grasping and holding and wish < self._opening + DEAD_BAND)
 
@@ -132,8 +139,7 @@ class FrankaHand:
     def _finish(self, running: Any, broken_off: bool = False) -> None:
         refusal = ""
         try:
-            if running.wait(0.0):
-                running.get()
+            running.get()
         except Exception as error:
             refusal = str(error)
         if broken_off:

@@ -3,7 +3,7 @@
     with FrankaSim() as sim:
         link = Franka(address=sim.address, realtime="ignore").connect()
         sim.qpos(), sim.gripper()      # at any rate, from any process: FrankaMemory(sim.path)
-        sim.block(0.4)                 # an object holds the fingers apart
+        sim.block(0.4)                 # an object holds the fingers apart; sim.drive() is where they press to
 
 `python -m hardware.emulators.franka` runs one until Ctrl-C.
 """
@@ -109,6 +109,10 @@ class FrankaSim:
     def gripper(self) -> float:
         """Opening of the fingers now, 0 closed to 1 open."""
         return self.memory.gripper()
+
+    def drive(self) -> float:
+        """Where the hand drives its fingers, 0 closed to 1 open; see `FrankaMemory.drive`."""
+        return self.memory.drive()
 
     def elapsed(self) -> float:
         """The arm's own time [s]; behind the clock's where machine or client are too slow."""

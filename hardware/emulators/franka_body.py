@@ -47,6 +47,8 @@ class FrankaBody:
     links: Links
     width: float = MAX_WIDTH
     """Opening of the hand [m]."""
+    drive: float = MAX_WIDTH
+    """What the opening would be with nothing between the fingers [m]."""
     qvel: np.ndarray = field(default_factory=lambda: np.zeros(7))
     """(7,) [rad/s]"""
     torque: np.ndarray = field(default_factory=lambda: np.zeros(7))
@@ -65,5 +67,7 @@ class FrankaBody:
         self.qpos = np.minimum(np.maximum(wanted, self.lower), self.upper)
         self.qvel[wanted != self.qpos] = 0
         reach = dt * min(self.speed, HAND_SPEED)
-        width = self.width + min(max(self.goal - self.width, -reach), reach)
-        self.width = min(max(width, block, 0.0), MAX_WIDTH)
+        if self.goal > self.drive:  # it opens from where the fingers are
+            self.drive = max(self.drive, min(self.width, self.goal))
+        self.drive += min(max(self.goal - self.drive, -reach), reach)
+        self.width = min(max(self.drive, block, 0.0), MAX_WIDTH)

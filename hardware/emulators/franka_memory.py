@@ -17,9 +17,9 @@ SIZE = 512
 """Of the file [bytes]."""
 TICK = 0.001
 """Period of the arm's controller, in which it is published once [s]."""
-TIME, QPOS, QVEL, WIDTH, RECORD = 0, slice(1, 8), slice(8, 15), 15, 16
+TIME, QPOS, QVEL, WIDTH, DRIVE, RECORD = 0, slice(1, 8), slice(8, 15), 15, 16, 17
 """Cells of a record, and how many they are."""
-COUNT, RECORDS, BLOCK, PUSH, FAILURE = 0, 1, 33, slice(34, 41), 41
+COUNT, RECORDS, BLOCK, PUSH, FAILURE = 0, 1, 35, slice(36, 43), 43
 """Cells of the file: how many records were written; two, written in turn, so that the newest is always whole; what the scene does."""
 MAX_WIDTH = 0.08
 """Of the Franka Hand, open [m]."""
@@ -41,11 +41,11 @@ class FrankaMemory:
             raise RobotError(f"no emulated Franka at {path}: {error}; start one with FrankaSim().start()") from None
         self._cells = np.frombuffer(self._map, np.float64)
 
-    def publish(self, qpos: np.ndarray, qvel: np.ndarray, width: float, now: float) -> None:
-        """The arm's process: where it is now; (7,) [rad], (7,) [rad/s], [m], [s, monotonic]."""
+    def publish(self, qpos: np.ndarray, qvel: np.ndarray, width: float, drive: float, now: float) -> None:
+        """The arm's process: where it is now; (7,) [rad], (7,) [rad/s], twice [m], [s, monotonic]."""
         count = int(self._cells[COUNT]) + 1
         record = self._slot(count)
-        record[TIME], record[QPOS], record[QVEL], record[WIDTH] = now, qpos, qvel, width
+        record[TIME], record[QPOS], record[QVEL], record[WIDTH], record[DRIVE] = now, qpos, qvel, width, drive
         self._cells[COUNT] = count
 
     def _slot(self, count: int) -> np.ndarray:
@@ -70,6 +70,10 @@ class FrankaMemory:
     def gripper(self) -> float:
         """Opening of the fingers, 0 closed to 1 open (0.08 m)."""
         return float(self._record()[WIDTH]) / MAX_WIDTH
+
+    def drive(self) -> float:
+        """Where the hand drives its fingers, 0 closed to 1 open; below `gripper` while an object holds them apart: so they press."""
+        return float(self._record()[DRIVE]) / MAX_WIDTH
 
     def time(self) -> float:
         """Of what is read [s, monotonic]; older than a few milliseconds: the arm's process hangs or is gone."""

@@ -140,7 +140,7 @@ def _franky_sim(addresses: Sequence[str], memory: FrankaMemory, qpos: np.ndarray
                 self.commanded = [body.qpos, body.qvel, (body.qvel - before) / TICK]
             self.positioned = False
             self.external = self.external + min(1.0, 2 * np.pi * EXTERNAL_HZ * TICK) * (push - self.external)
-            memory.publish(body.qpos, body.qvel, body.width, time.monotonic())
+            memory.publish(body.qpos, body.qvel, body.width, body.drive, time.monotonic())
 
     class Server(robots.FrankaRobotServer):
         """Reports errors, which franky-sim does not know, and waits for a client in control as long as `PATIENCE`.
@@ -202,7 +202,14 @@ def _franky_sim(addresses: Sequence[str], memory: FrankaMemory, qpos: np.ndarray
             super().handle(server)
 
     class Hand(hands.FrankaGripperServer):
-        """Answers the command that a stop breaks off, as the real hand does; franky-sim 1.0.4 leaves its client waiting for ever."""
+        """Answers the command that a stop breaks off, as the real hand does; franky-sim 1.0.4 leaves its client waiting for ever.
+
+        A grasp closes until it meets something, whatever its width.
+        """
+
+        def start_grasp(self, width: float, speed: float, force: float, *rest: Any) -> None:
+            super().start_grasp(width, speed, force, *rest)
+            robot.set_hand_goal(0.0, speed, force)
 
         def stop(self, command_id: int, tcp_socket: Any) -> None:
             broken, client, kind = self._pending_command_id, self._pending_tcp_socket, self._pending_command_type
