@@ -1,39 +1,55 @@
 """Universal Robots' e-Series and CB3 arms through ur-rtde: servoj setpoints, the controller's own watchdog, a Robotiq 2F gripper.
 
 ur-rtde uploads a program to the controller and talks to it through registers. The program repeats servoj towards the newest setpoint,
-so an arm whose client dies comes to rest at the last one, and the watchdog then ends the program. Three things of the vendor's client
-shape this module: its calls may block, so one thread makes them all; it reconnects by itself and would go on, so the first fault is
-final here; and it hands on whatever a broken data package holds, so measurements are checked.
+so an arm whose client dies comes to rest at the last one, and the watchdog then ends the program. The vendor's client runs in a process
+of its own (ur_client.py says why); here its measurements are checked, since it hands on whatever a broken data package holds, and the
+first fault is final, since it reconnects by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib
+import importlib.util
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 
 from hardware.api import Action, ArmLost, RobotError
-from hardware.arm import ArmState, Link
-from hardware.drivers.ur_dashboard import DASHBOARD, PATIENCE, RTDE, SCRIPT, check_modes, dashboard, knock, modes
+from hardware.arm import ArmState
+from hardware.drivers.ur_client import SETPOINT, Frame
+from hardware.drivers.ur_dashboard import (
+    DASHBOARD,
+    ENDED,
+    GONE,
+    PATIENCE,
+    RTDE,
+    RUNNING,
+    SCRIPT,
+    Refused,
+    check_modes,
+    check_slider,
+    dashboard,
+    knock,
+)
 from hardware.drivers.ur_gripper import Robotiq
 from hardware.model import ArmModel, load_arm
 
-VARIABLES = (
-    *("timestamp", "actual_q", "actual_qd", "actual_current", "target_current", "robot_mode", "safety_mode"),
-    *("speed_scaling", "target_speed_fraction", "runtime_state", "robot_status_bits"),
-)
-"""What the controller is asked to measure."""
-ENDED = "the controller ended the program: its watchdog saw no setpoint in time, or somebody pressed stop; connect again"
+CONNECTING = 10.0
+"""Longest that the vendor's client may take to connect [s]."""
 STRETCHED = 0.1
 """How long the controller may run slower than it is told before it is a fault [s]: it does so for moments by itself."""
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -97,33 +113,24 @@ class UR:
             )
         return arm if self.gripper == "robotiq" else replace(arm, gripper=0)
 
-    def connect(self) -> Link:
+    def connect(self) -> URLink:
         """Opens the connection and uploads ur-rtde's program; moves nothing. Raises RobotError: what is missing or refused."""
         arm = self.arm
-        control, receive = _vendor("rtde_control"), _vendor("rtde_receive")
-        for port, use in ((DASHBOARD, "dashboard"), (SCRIPT, "program upload"), (RTDE, "data exchange")):
-            knock(self.address, port, use)
-        self._ask_first(arm)
-        with contextlib.ExitStack() as undo:
-            jaw = Robotiq(self.address, self.gripper_counts, self.grip) if self.gripper == "robotiq" else None
-            if jaw:
-                undo.callback(jaw.close)
-            try:
-                measured = receive.RTDEReceiveInterface(self.address, self.servo_hz, list(VARIABLES))
-                undo.callback(_discard, measured)
-                check_modes(measured)
-                _check_slider(self.address, measured.getTargetSpeedFraction())
-                flags = control.RTDEControlInterface.FLAG_UPLOAD_SCRIPT | control.RTDEControlInterface.FLAG_NO_EXT_FT
-                commands = control.RTDEControlInterface(self.address, self.servo_hz, int(flags))
-                undo.callback(_discard, commands)
-                # The kick returns when the program is ready again: a thread that waits for that while the program ends waits for 4 s.
-                if not (commands.setWatchdog(self.watchdog_hz) and commands.kickWatchdog()):
-                    raise RobotError(f"{self.address}: the controller refused the watchdog; it must not be driven without")
-            except (RuntimeError, ValueError) as error:
-                held = "another session or a fieldbus holds the input registers: " if "in use" in str(error) else ""
-                raise RobotError(f"{self.address}: {held}{error}") from error
-            link = _URLink(self, measured, commands, jaw)
-            undo.pop_all()
+        if any(importlib.util.find_spec(name) is None for name in ("rtde_control", "rtde_receive")):
+            raise RobotError("robot=ur needs ur-rtde: pip install ur-rtde")
+        try:
+            for port, use in ((DASHBOARD, "dashboard"), (SCRIPT, "program upload"), (RTDE, "data exchange")):
+                knock(self.address, port, use).close()
+            self._ask_first(arm)
+        except Refused as error:
+            raise RobotError(str(error)) from error
+        jaw = Robotiq(self.address, self.gripper_counts, self.grip) if self.gripper == "robotiq" else None
+        link = URLink(self, jaw)
+        try:
+            link.begin()
+        except BaseException:
+            link.close()
+            raise
         return link
 
     def _ask_first(self, arm: ArmModel) -> None:
@@ -145,33 +152,64 @@ class UR:
             raise RobotError(f"{self.address} runs a program, perhaps another session's: end that, or stop it at the pendant")
 
 
-class _URLink:
-    """A connected arm."""
+class URLink:
+    """A connected arm, made by `UR.connect`. The vendor's client is a child process, which stops the arm when this process ends."""
 
-    def __init__(self, driver: UR, measured: Any, commands: Any, jaw: Robotiq | None) -> None:
-        self._driver, self._measured, self._commands, self._jaw = driver, measured, commands, jaw
-        self._arm = driver.arm
+    def __init__(self, driver: UR, jaw: Robotiq | None) -> None:
+        self._driver, self._jaw, self._arm = driver, jaw, driver.arm
         self._torques = np.array([joint.effort for joint in self._arm.joints]) / np.array(driver.currents)  # (6,) [N m/A]
         self._clock = _ControllerClock()
+        self._state: tuple[Frame, float] | None = None
+        """The newest measurement and when it was taken [s, monotonic]."""
         self._stretched_since: float | None = None
         self._fault: RobotError | None = None
         self._wake = threading.Condition()
-        self._setpoint: list[float] | None = None
-        self._stopping = self._closing = self._streaming = self._ended = False
-        self._hand = threading.Thread(target=self._serve, name="ur setpoints", daemon=True)
-        self._hand.start()
+        self._writing = threading.Lock()
+        self._stopping = self._closing = self._ready = False
+        ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 20_000))  # a child that stands must not hold us up
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hardware.drivers.ur_client", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # the vendor's client talks; ours carries results
+                env=os.environ | {"PYTHONPATH": path},
+                start_new_session=True,  # Ctrl-C is for us, who then stop the arm in good order
+            )
+        self.process: int = self._process.pid
+        """Of the vendor's client."""
+        self._wire = Connection(ours.detach())
+        self._reader = threading.Thread(target=self._read, name="ur measurements", daemon=True)
+        self._reader.start()
+
+    def begin(self) -> None:
+        """Waits until the vendor's client is connected and has measured. Raises RobotError."""
+        driver = self._driver
+        names = ("address", "servo_hz", "lookahead", "gain", "deceleration", "watchdog_hz")
+        self._tell(json.dumps({name: getattr(driver, name) for name in names}).encode())
+        with self._wake:
+            self._wake.wait_for(lambda: self._fault or (self._ready and self._state), timeout=CONNECTING)
+        self._raise_fault()
+        if not (self._ready and self._state):
+            raise RobotError(f"{driver.address}: ur-rtde did not connect within {CONNECTING:g} s")
 
     def state(self) -> ArmState:
         """The newest measurement. Raises RobotError where the controller reports a fault, runs slower than told, or is gone."""
         self._raise_fault()
+        if self._state is None:
+            raise RobotError("nothing was measured yet")
+        (frame, taken), now = self._state, time.monotonic()
         try:
-            state, playing, speed = self._measure()
-            if not playing:
-                raise RobotError(ENDED)
-        except (RobotError, RuntimeError) as error:
+            if now - self._clock.heard > self._driver.silence:
+                raise ArmLost(f"the controller sent no measurement for {now - self._clock.heard:.2f} s")
+            grip = np.array([self._jaw.opening()]) if self._jaw else np.zeros(0)
+        except RobotError as error:
             raise self._fail(error) from error
-        self._check_speed(speed, time.monotonic())
-        return state
+        self._check_speed(frame.scaling * frame.slider, now)
+        effort = (np.array(frame.current) - np.array(frame.modelled)) * self._torques
+        return ArmState(qpos=np.array(frame.q), qvel=np.array(frame.qd), effort=effort, gripper=grip, time=taken)
 
     def send(self, setpoint: Action) -> None:
         """Hands on a setpoint; returns at once, and drops it while a stop is under way. Raises RobotError: malformed, or after a fault."""
@@ -185,25 +223,23 @@ class _URLink:
         if (setpoint.qpos < self._arm.lower).any() or (setpoint.qpos > self._arm.upper).any():
             raise RobotError(f"a setpoint beyond the joint limits: {setpoint.qpos}")
         with self._wake:
-            if self._closing:
-                raise RobotError("the connection is closed")
-            if self._stopping:
-                return
-            self._setpoint = [float(q) for q in setpoint.qpos]
-            self._wake.notify_all()
+            if not self._stopping and not self._tell(b"J" + SETPOINT.pack(*setpoint.qpos)):
+                raise self._fail(ArmLost("the process of ur-rtde takes no setpoints"))
         if self._jaw:
             self._jaw.go(float(setpoint.gripper[0]))
 
     def stop(self) -> None:
-        """servoStop, and waits for rest; ends the program at the dashboard where that does not come about in time."""
+        """servoStop, and waits for rest; where that does not come in time, ends the vendor's client, and the program at the dashboard."""
         if self._jaw:
             self._jaw.hold()
         with self._wake:
-            self._setpoint = None
+            if not self._reader.is_alive():
+                return
             self._stopping = True
-            self._wake.notify_all()
-            done = self._wake.wait_for(lambda: not self._stopping or not self._hand.is_alive(), timeout=PATIENCE)
-        if not done and not self._ended:
+            self._tell(b"S")
+            done = self._wake.wait_for(lambda: not self._stopping or not self._reader.is_alive(), timeout=PATIENCE)
+        if not done:
+            self._process.kill()
             self._end_program()
 
     def close(self) -> None:
@@ -212,88 +248,59 @@ class _URLink:
             if self._closing:
                 return
         self.stop()
-        with self._wake:
-            self._closing = True
-            self._wake.notify_all()
-        self._hand.join(PATIENCE)
+        self._closing = True
+        self._tell(b"E")
+        self._reader.join(PATIENCE)
+        if self._reader.is_alive():
+            self._process.kill()
+            self._reader.join(PATIENCE)
         if self._jaw:
             self._jaw.close()
-        _discard(self._measured, self._commands)
+        self._wire.close()
 
-    def _serve(self) -> None:
-        """The only thread that gives the vendor's client commands."""
-        while True:
-            with self._wake:
-                self._wake.wait_for(self._due, timeout=0.25 / self._driver.watchdog_hz)
-                setpoint, self._setpoint = self._setpoint, None
-                stopping, closing = self._stopping, self._closing
-            try:
-                if not self._fault:
-                    self._command(setpoint, stopping, closing)
-            except Exception as error:  # whatever the vendor's client throws, the arm's owner must hear it
-                self._fail(error)
-            if self._fault and not self._ended:
-                # A program that waits behind a protective stop would go on towards its last setpoint once that is unlocked.
-                self._ended = True
-                self._end_program()
-            if stopping:
-                with self._wake:
-                    self._stopping, self._setpoint = False, None
-                    self._wake.notify_all()
-            if closing:
-                return
+    def _read(self) -> None:
+        """Takes what the vendor's client says, until it ends."""
+        try:
+            while True:
+                self._take(self._wire.recv_bytes())
+        except (EOFError, OSError):
+            code = self._process.wait()
+        if not self._closing:
+            self._fail(ArmLost(f"the process of ur-rtde ended with code {code}"))
+        if isinstance(self._fault, ArmLost):  # the vendor's client may have reconnected, and started its program once more
+            self._end_program()
+        with self._wake:
+            self._stopping = False
+            self._wake.notify_all()
 
-    def _due(self) -> bool:
-        return bool(self._setpoint or self._stopping or self._closing or (self._fault and not self._ended))
+    def _take(self, data: bytes) -> None:
+        kind, rest = data[:1], data[1:]
+        with self._wake:
+            if kind == b"M" and not self._fault:
+                try:
+                    self._state = self._checked(Frame.unpack(rest))
+                except (RobotError, Refused) as error:
+                    self._fail(error)
+            elif kind in b"XL":
+                self._fail((ArmLost if kind == b"L" else RobotError)(rest.decode()))
+            elif kind == b"R":
+                self._ready = True
+            elif kind == b"D":
+                self._stopping = False
+            self._wake.notify_all()
 
-    def _command(self, setpoint: list[float] | None, stopping: bool, closing: bool) -> None:
-        driver, commands = self._driver, self._commands
-        good = True
-        if stopping:
-            if self._streaming:
-                good = commands.servoStop(driver.deceleration)
-                self._streaming = False
-        elif closing:
-            commands.stopScript()
-        elif setpoint:
-            self._streaming = True
-            good = commands.servoJ(setpoint, 0.0, 0.0, 1 / driver.servo_hz, driver.lookahead, driver.gain)
-        elif not self._streaming:
-            # At rest the watchdog is kept content; while it streams, only setpoints do: if those cease, the controller must stop.
-            good = commands.kickWatchdog()
-        if not good:
-            raise RobotError(self._refusal())
-
-    def _refusal(self) -> str:
-        """Why a command was refused. What the controller measures comes by another connection, a moment later perhaps."""
-        end = time.monotonic() + 0.1
-        while time.monotonic() < end:
-            check_modes(self._measured)
-            if not self._measured.getRobotStatus() & 2:
-                return ENDED
-            time.sleep(0.005)
-        return f"the controller refused a command: {modes(self._measured)}"
-
-    def _measure(self) -> tuple[ArmState, bool, float]:
-        """One data package, whether the program runs, and at which share of its speed. Raises RobotError for what must not go on."""
-        measured, stamp = self._measured, -1.0
-        while stamp != (stamp := measured.getTimestamp()):  # again where the next package came between two values
-            now = time.monotonic()
-            taken = self._clock.read(stamp, now)
-            check_modes(measured)
-            qpos, qvel = np.array(measured.getActualQ()), np.array(measured.getActualQd())
-            excess = np.array(measured.getActualCurrent()) - np.array(measured.getTargetCurrent())  # beyond the controller's own model
-            playing = bool(measured.getRobotStatus() & 2)
-            speed = measured.getSpeedScaling() * measured.getTargetSpeedFraction()
-        if not measured.isConnected():
-            raise ArmLost("the controller closed the connection")
-        if now - self._clock.heard > self._driver.silence:
-            raise ArmLost(f"the controller sent no measurement for {now - self._clock.heard:.2f} s")
+    def _checked(self, frame: Frame) -> tuple[Frame, float]:
+        """A measurement and when it was taken. Raises RobotError for what must not go on."""
+        taken = self._clock.read(frame.stamp, frame.seen)
+        check_modes(frame.safety_mode, frame.robot_mode)
+        if not frame.connected:
+            raise ArmLost(GONE)
         lower, upper = self._arm.lower - 1, self._arm.upper + 1
-        if not np.isfinite([qpos, qvel, excess]).all() or (qpos < lower).any() or (qpos > upper).any():
-            raise ArmLost(f"a malformed measurement: joints at {qpos}")
-        grip = np.array([self._jaw.opening()]) if self._jaw else np.zeros(0)
-        return ArmState(qpos=qpos, qvel=qvel, effort=excess * self._torques, gripper=grip, time=taken), playing, speed
+        if not np.isfinite([*frame.qd, *frame.current, *frame.modelled]).all() or not ((frame.q > lower) & (frame.q < upper)).all():
+            raise ArmLost(f"a malformed measurement: joints at {frame.q}")
+        if self._ready and not frame.status & RUNNING:
+            raise RobotError(ENDED)
+        return frame, taken
 
     def _check_speed(self, speed: float, now: float) -> None:
         """Raises RobotError where the controller stretches time: setpoints would be skipped, the arm would lag."""
@@ -302,16 +309,19 @@ class _URLink:
             return
         if self._stretched_since is None:
             self._stretched_since = now
-        if now - self._stretched_since >= STRETCHED or not self._streaming:
-            _check_slider(self._driver.address, speed)
+        if now - self._stretched_since >= STRETCHED:
+            try:
+                check_slider(speed)
+            except Refused as error:
+                raise RobotError(f"{self._driver.address}: {error}") from error
 
     def _fail(self, why: Exception) -> RobotError:
-        """The first fault is final; returns it."""
+        """The first fault is final; returns it. The vendor's client is told to end, which stops the arm."""
         with self._wake:
             if not self._fault:
                 kind = ArmLost if isinstance(why, ArmLost) else RobotError
                 self._fault = kind(f"{self._driver.address}: {why}")
-            self._setpoint = None
+                self._tell(b"E")
             self._wake.notify_all()
             return self._fault
 
@@ -321,8 +331,17 @@ class _URLink:
         if self._fault:
             raise type(self._fault)(str(self._fault))
 
+    def _tell(self, data: bytes) -> bool:
+        """Whether the vendor's client could be told."""
+        try:
+            with self._writing:
+                self._wire.send_bytes(data)
+        except OSError:
+            return False
+        return True
+
     def _end_program(self) -> None:
-        with contextlib.suppress(RobotError):
+        with contextlib.suppress(Refused):
             dashboard(self._driver.address, "stop")
 
 
@@ -349,29 +368,3 @@ class _ControllerClock:
             self._offset = min(self._offset + leak, now - stamp)
             self._stamp, self.heard = stamp, now
         return self._stamp + self._offset
-
-
-def _vendor(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise RobotError("robot=ur needs ur-rtde: pip install ur-rtde") from error
-
-
-def _check_slider(address: str, speed: float) -> None:
-    """Raises RobotError where the controller moves slower than it is told."""
-    if speed < 0.99:
-        raise RobotError(f"{address} runs at {speed:.0%} speed and would stretch every setpoint: set the pendant's speed slider to 100 %")
-
-
-def _discard(*clients: Any) -> None:
-    """Disconnects the vendor's clients, each in a thread: they sleep over it, and may wait for a dead controller."""
-    threads = []
-    for client in clients:
-        # Its destructor sleeps for half a second and holds the interpreter's lock: other arms would miss their setpoints.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
-        disconnect: Callable[[], None] = client.disconnect
-        threads.append(threading.Thread(target=disconnect, daemon=True))
-        threads[-1].start()
-    for thread in threads:
-        thread.join(PATIENCE)

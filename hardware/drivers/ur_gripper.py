@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from hardware.api import RobotError
-from hardware.drivers.ur_dashboard import GRIPPER, PATIENCE, knock
+from hardware.drivers.ur_dashboard import GRIPPER, PATIENCE, Refused, knock
 
 
 class Robotiq:
@@ -21,7 +21,10 @@ class Robotiq:
         """Counts open and closed; force [N], 20 to 235. Raises RobotError where the gripper is missing, or would move: activating does."""
         self._opened, self._closed = counts
         self._force = round(255 * (force - 20) / 215)
-        self._socket = knock(address, GRIPPER, "Robotiq URCap", keep=True)
+        try:
+            self._socket = knock(address, GRIPPER, "Robotiq URCap")
+        except Refused as error:
+            raise RobotError(str(error)) from error
         self._wake = threading.Event()
         self._wish: int | None = None
         self._held = self._closing = False

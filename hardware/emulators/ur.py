@@ -131,6 +131,10 @@ class Machine:
         """No data packages for a while, sockets stay open."""
         self._ports.mute = self._ports.now + float(seconds)
 
+    def cut(self, _: Any) -> None:
+        """The network breaks for a moment: all connections are gone, new ones are welcome."""
+        self._ports.cut()
+
     def malformed(self, kind: str) -> None:
         """A broken package: "short" or "long" (another length than agreed), "noise" (no data), "header" (shorter than itself)."""
         broken = {

@@ -94,6 +94,7 @@ class Controller:
     _watchdog: float = 0.0
     """Longest silence of input_int_register_0 [s]; 0: none."""
     _heard: float = 0.0
+    _ticked: float = 0.0
 
     def play(self, script: str) -> None:
         """Starts an uploaded program, in place of the one that runs."""
@@ -145,7 +146,9 @@ class Controller:
             self.servos += values["input_int_register_0"] == Command.SERVOJ
 
     def tick(self, now: float, dt: float) -> None:
-        """Moves on to `now` [s], by `dt` [s]."""
+        """Moves on to `now` [s]; the joints by `dt` [s]. Time that the machine did not let us run is not held against the client."""
+        self._heard += max(now - self._ticked - dt, 0.0)
+        self._ticked = now
         if self._watchdog and now - self._heard > self._watchdog:
             self.end("watchdog of input_int_register_0")
         if self.runtime is Runtime.PLAYING:

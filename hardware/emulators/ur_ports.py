@@ -97,6 +97,10 @@ class Ports:
         for server in self.servers:
             server.close()
         self.servers.clear()
+        self.cut()
+
+    def cut(self) -> None:
+        """Drops all connections without a word, and listens on."""
         for writer in self.writers:
             writer.transport.abort()
 
