@@ -14,6 +14,9 @@ from hardware.reason import Reason, Stop
 from hardware.segmenter import Prompt, Segmentation, Segmenter, Track
 from hardware.session import Session
 
+_LOOK = 0.05
+"""Between two looks at the same frame of a camera, while nothing new comes [s]."""
+
 
 class Watch(Protocol):
     """Knows an unwell camera by its frames."""
@@ -38,6 +41,8 @@ class Station:
     _streams: dict[str, Stream] = field(default_factory=dict, init=False)
     _tracks: dict[str, Track] = field(default_factory=dict, init=False)
     _seen: dict[str, tuple[Frame, Segmentation]] = field(default_factory=dict, init=False)
+    _looked: dict[str, tuple[int, float]] = field(default_factory=dict, init=False)
+    """Number of the frame of each camera that was looked at last, and when [s]."""
 
     def connect(self) -> None:
         """Opens the cameras. Raises RobotError."""
@@ -46,20 +51,7 @@ class Station:
 
     def frames(self) -> Mapping[str, Frame]:
         """The newest frame of every camera. Raises RobotError, and stops the arm, where one is unwell."""
-        found = {}
-        now = self.arm.clock.now()
-        for name, stream in self._streams.items():
-            try:
-                frame = stream.latest()
-            except RobotError as error:
-                self.arm.stop(Reason.CAMERA_LOST, f"camera {name!r}: {error}")
-                raise
-            ill = self.watch.look(name, frame, now)
-            if ill is not None:
-                self.arm.stop(ill.reason, ill.detail)
-                raise RobotError(ill.detail)
-            found[name] = frame
-        return found
+        return {name: self._look(name, stream, 0.0) for name, stream in self._streams.items()}
 
     def aim(self, prompts: Mapping[str, Prompt]) -> Mapping[str, Segmentation]:
         """Begins to follow the target of a prompt a camera; where it is in each. Raises SegmenterError where it is not found."""
@@ -82,8 +74,11 @@ class Station:
         return Observation({name: frame.image for name, frame in frames.items()}, masks, state.qpos, state.gripper, time)
 
     def newest(self) -> float:
-        """When the oldest of the newest frames was taken [s]; changes when there is something new to see."""
-        return min(stream.latest().time for stream in self._streams.values())
+        """When the oldest of the newest frames was taken [s]; changes when there is something new to see.
+
+        Every new frame is looked at here: the policy may be asked seldom, and an unwell camera cannot wait for that. Raises as `frames`.
+        """
+        return min(self._look(name, stream, _LOOK).time for name, stream in self._streams.items())
 
     def command(self, action: Action) -> Action:
         """Offers an action, in answer to the newest observation; the safety filter decides what is sent."""
@@ -103,6 +98,23 @@ class Station:
         """Gives the cameras back; idempotent."""
         while self._streams:
             self._streams.popitem()[1].close()
+
+    def _look(self, name: str, stream: Stream, pause: float) -> Frame:
+        """The newest frame, which is well; one that was looked at less than `pause` [s] ago is not looked at again."""
+        try:
+            frame = stream.latest()
+        except RobotError as error:
+            self.arm.stop(Reason.CAMERA_LOST, f"camera {name!r}: {error}")
+            raise
+        now = self.arm.clock.now()  # after the frame: on a busy machine it may be much later than a moment ago
+        number, then = self._looked.get(name, (frame.number - 1, now))
+        if frame.number != number or now - then >= pause:
+            self._looked[name] = frame.number, now
+            ill = self.watch.look(name, frame, now)
+            if ill is not None:
+                self.arm.stop(ill.reason, ill.detail)
+                raise RobotError(ill.detail)
+        return frame
 
     def _follow(self, name: str, frame: Frame) -> Segmentation:
         known = self._seen.get(name)
