@@ -137,6 +137,30 @@ def test_of_two_things_in_one_colour_none_is_chosen() -> None:
     assert box_around(Tabletop().start("side", frame, Words("the blue one")).update(frame).mask) == Box(50, 70, 66, 82)
 
 
+def test_a_colour_word_means_the_small_one_as_well_as_the_large_one() -> None:
+    image = table(np.random.default_rng(0))
+    put(image, RED, 20, 40, 30, 30)
+    put(image, RED, 70, 70, 12, 9)
+    with pytest.raises(SegmenterError, match="fits 2 things"):
+        Tabletop().start("side", Frame(image, 0.0, 0), Words("the red one"))
+    image = table(np.random.default_rng(0))
+    put(image, RED, 40, 40)
+    put(image, RED, 88, 70)  # cut off by the rim, and yet it may be meant
+    with pytest.raises(SegmenterError, match="fits 2 things"):
+        Tabletop().start("side", Frame(image, 0.0, 0), Words("the red one"))
+
+
+def test_a_click_finds_what_has_the_colours_of_the_floor() -> None:
+    image = table(np.random.default_rng(0))
+    mask = np.zeros(image.shape[:2], bool)
+    mask[50:66, 40:60] = True
+    image[mask] = image[4, 4]
+    frame = Frame(image, 0.0, 0)
+    assert iou(Tabletop().start("side", frame, Click(50, 58)).update(frame).mask, mask) > 0.85
+    with pytest.raises(SegmenterError, match="no grey thing"):
+        Tabletop().start("side", frame, Words("the grey one"))
+
+
 def test_words_that_fit_nothing_are_refused_with_what_would_do() -> None:
     frame = still((RED, 20, 50))
     with pytest.raises(SegmenterError, match="no green thing on the table"):

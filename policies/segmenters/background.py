@@ -17,6 +17,8 @@ _FEW = 0.05
 """Where less of the rim than this differs from the empty view, that view says it all."""
 _BESIDE = 0.5
 """How far a thing may go on beyond its part that is told from the rim, of that part's size (the root of its area)."""
+_REACHES = (1 / 12, 1 / 6, 1 / 3)
+"""Half the sizes that a thing may have, of the picture's shorter side, in the order in which they are tried."""
 _KNOWN = 40.0
 """A colour is of the background where it is this many times as frequent as if all colours were equally so."""
 _SAME = (14, 6)
@@ -52,6 +54,26 @@ class Background:
     def things(self, image: np.ndarray) -> np.ndarray:
         """Pixels of other colours than the background's, (h, w) bool."""
         return _strange(image, self.palette) & ~self.same(image)
+
+    def at(self, image: np.ndarray, x: int, y: int) -> np.ndarray:
+        """The thing at a pixel in colours that the rim has but its own surroundings have not, (h, w) bool; empty where there is none."""
+        rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
+        away = np.hypot(rows - y, columns - x)
+        for reach in (min(image.shape[:2]) * share for share in _REACHES):
+            inside = away < reach
+            palette = Palette.of(bins(image)[(away >= reach) & (away < 2 * reach)], rare=_RARE)
+            labels = cv2.connectedComponents(_strange(image, palette).astype(np.uint8), connectivity=8)[1]
+            thing = (labels == labels[y, x]) & (labels > 0)
+            if thing.any() and not (thing & ~inside).any():
+                return thing & ~self.same(image)
+        return np.zeros(image.shape[:2], bool)
+
+    def within(self, image: np.ndarray, window: np.ndarray) -> np.ndarray:
+        """Pixels of a window (h, w) bool in other colours than the rim's, or than those just outside of it, (h, w) bool."""
+        away = np.asarray(cv2.distanceTransform((~window).astype(np.uint8), cv2.DIST_L2, 3))
+        around = (away > 1) & (away < 4 + float(window.sum()) ** 0.5 / 2)
+        strange = _strange(image, Palette.of(bins(image)[around], rare=_RARE)) if around.any() else False
+        return (self.things(image) | strange) & window & ~self.same(image)
 
     def completed(self, image: np.ndarray, thing: np.ndarray) -> np.ndarray:
         """A thing (h, w) with what adjoins it in colours that the rim has but its own surroundings have not: a grey side, a dark edge."""

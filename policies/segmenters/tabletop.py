@@ -23,8 +23,12 @@ _ANY = {"it", "object", "thing", "anything", "something", "item", "toy", "target
 """Nouns that mean whatever lies there."""
 _LEAST = 6
 """Pixels of a thing."""
-_RIVAL = 0.5
-"""A second thing that fits the words this well, beside the first, makes them ambiguous."""
+_RIVAL = 0.1
+"""A second thing with this much of the colour of the first makes words ambiguous: what is meant may be the smaller one."""
+_PURE = 0.3
+"""Part of a thing that is of a colour, at least, for it to be called so."""
+_ARMS = ("white", "grey", "black")
+"""Colours of arms and fingers: a thing of theirs that is cut off by the picture's rim is not meant."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,11 @@ class Tabletop:
     def _named(self, camera: str, frame: Frame, image: np.ndarray, background: Background, text: str) -> np.ndarray:
         """The thing that words name, (h, w) bool."""
         family = colour_of(text)
-        things = separate(background.things(image))
+        things, cut_off = separate(background.things(image))
         if family is not None:
+            things += [] if family in _ARMS else cut_off
             painted = named(image, family)
-            fits = [float((thing & painted).sum()) * float(painted[thing].mean()) for thing in things]
+            fits = [float((thing & painted).sum()) if painted[thing].mean() >= _PURE else 0.0 for thing in things]
             what = f"{family} thing"
         elif self.detector is not None:
             box = self.detector(frame.image, text)
@@ -88,10 +93,13 @@ class Tabletop:
                 f"camera {camera!r}: target={text!r} names no colour ({', '.join(FAMILIES)}), and there is no detector for other words: "
                 "click on it, draw a box, add its colour, say 'the object' where only one lies there, or install transformers for one"
             )
-        order = np.argsort(fits)[::-1] if fits else []
-        if not len(order) or fits[order[0]] < _LEAST / 2:
-            raise SegmenterError(f"camera {camera!r}: no {what} on the table for target={text!r}; it sees {len(things)} things")
-        rivals = [k for k in order if fits[k] > _RIVAL * fits[order[0]]]
+        order = np.argsort(fits)[::-1]
+        if not len(order) or fits[order[0]] < _LEAST:
+            raise SegmenterError(
+                f"camera {camera!r}: no {what} on the table for target={text!r} among the {len(things)} things there: "
+                "click on it or draw a box"
+            )
+        rivals = [k for k in order if fits[k] > max(_RIVAL * fits[order[0]], _LEAST)]
         if len(rivals) > 1:
             scale = frame.image.shape[1] / image.shape[1]
             places = [tuple(round(float(v.mean() * scale)) for v in np.nonzero(things[k])[::-1]) for k in rivals[:3]]
@@ -109,8 +117,8 @@ def reduced(image: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(cv2.resize(image, (round(image.shape[1] * ratio), round(image.shape[0] * ratio)), interpolation=cv2.INTER_AREA))
 
 
-def separate(mask: np.ndarray) -> list[np.ndarray]:
-    """Connected parts that are no specks and, unless nothing else is left, do not reach the rim: the arm and the floor come from there."""
+def separate(mask: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Connected parts that are no specks: those within the picture, and those cut off by its rim, as the arm is and the floor."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     height, width = mask.shape
     parts, cut_off = [], []
@@ -118,7 +126,7 @@ def separate(mask: np.ndarray) -> list[np.ndarray]:
         x, y, w, h, area = stats[k]
         if area >= _LEAST:
             (parts if x > 0 and y > 0 and x + w < width and y + h < height else cut_off).append(labels == k)
-    return parts or [part for part in cut_off if part.mean() < 0.25]
+    return parts, cut_off
 
 
 def clicked(background: Background, image: np.ndarray, x: int, y: int) -> np.ndarray:
@@ -127,7 +135,8 @@ def clicked(background: Background, image: np.ndarray, x: int, y: int) -> np.nda
     count, labels = cv2.connectedComponents(things.astype(np.uint8), connectivity=8)
     near = labels[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
     if count < 2 or not near.any():
-        return np.zeros(things.shape, bool)
+        thing = background.at(image, x, y)
+        return refined(background, image, thing) if thing.any() else thing
     k = labels[y, x] or np.bincount(near[near > 0]).argmax()
     return refined(background, image, labels == k)
 
@@ -136,13 +145,13 @@ def boxed(background: Background, image: np.ndarray, box: Box) -> np.ndarray:
     """The things in a box."""
     window = np.zeros(image.shape[:2], bool)
     window[box.y0 : box.y1, box.x0 : box.x1] = True
-    things = background.things(image) & window
+    things = background.within(image, window)
     return refined(background, image, things, window) if things.any() else things
 
 
 def refined(background: Background, image: np.ndarray, thing: np.ndarray, window: np.ndarray | None = None) -> np.ndarray:
     """A thing cut along the picture's edges by GrabCut, within `window`; as it was where that leaves little of it."""
-    thing = background.completed(image, thing) if window is None else background.completed(image, thing) & window
+    thing = background.completed(image, thing) if window is None else thing
     rows, columns = np.flatnonzero(thing.any(axis=1)), np.flatnonzero(thing.any(axis=0))
     margin = 4 + max(len(rows), len(columns)) // 3
     y0, y1 = max(rows[0] - margin, 0), min(rows[-1] + 1 + margin, thing.shape[0])
