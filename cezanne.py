@@ -114,9 +114,9 @@ VERBS = (
     ),
     Verb(
         "replay",
-        "eval.replay:ReplayConfig",
-        "eval.replay:run",
-        "runs one trial of an evaluation again, and films it",
+        "deploy.replay:ReplayConfig",
+        "deploy.replay:run",
+        "runs one trial of an evaluation again, or a policy on what a black box recorded",
         "cezanne replay runs/eval 0",
         ("run", "trial"),
     ),
@@ -141,6 +141,13 @@ VERBS = (
         "deploy.deploy:run",
         "runs a policy on an arm, simulated or physical, slowly first",
         "cezanne deploy robot=franka_sim checkpoint=runs/demo/policy",
+    ),
+    Verb(
+        "record",
+        "deploy.record:RecordConfig",
+        "deploy.record:run",
+        "a person moves an arm, and it becomes demonstrations to train on",
+        "cezanne record robot=sim teleop=keyboard out=data/mine",
     ),
     Verb(
         "robots",

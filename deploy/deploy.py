@@ -158,7 +158,8 @@ class _Deployment:
         )
         self.box = BlackBox(plan)
         with session(self.rig.driver, limits=self.limits, recorder=self.box) as self.arm:
-            watch = RecordedWatch(CameraWatch(max_age=0.5 if self.rig.world is None else 2.0), self.box)
+            sizes = {camera.name: camera.size for camera in self.rig.cameras}
+            watch = RecordedWatch(self._watch(sizes), self.box)
             self.station = Station(self.arm, self.rig.cameras, self.rig.segmenter, watch)
             self.pace = Pace(contract.dt, contract.execute, self.limits.speed)
             try:
@@ -236,6 +237,11 @@ class _Deployment:
         summary["report"] = str(write_deployment(self.out / "report.html", self.cfg.robot, summary, about, self.done))
         _say(f"report: {summary['report']}")
         return summary
+
+    def _watch(self, sizes: Mapping[str, tuple[int, int]]) -> CameraWatch:
+        if self.rig.world is None:
+            return CameraWatch(max_age=0.5, sizes=sizes)
+        return CameraWatch(max_age=2.0, repeats=None, sizes=sizes)  # rendered pictures of a scene at rest are alike, machines are busy
 
     def _lay(self, k: int, item: Graspable | None, trial: Trial | None) -> None:
         """Puts the object of the trial on the table, or has a person do so."""

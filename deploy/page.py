@@ -15,8 +15,8 @@ from eval.pages.template import write_page
 
 SHOWN = 6
 """Pictures of a trial."""
-_TALL = 160
-"""Least height of a picture on the page [px]."""
+_WIDE = 256
+"""Least width of a picture on the page [px]."""
 
 
 def write_deployment(path: Path, robot: str, summary: Mapping[str, Any], about: Mapping[str, Any], rows: Sequence[Attempt]) -> Path:
@@ -45,7 +45,7 @@ def _strip(row: Attempt) -> list[dict[str, Any]]:
 
 def _jpeg(picture: np.ndarray) -> bytes:
     image = Image.fromarray(picture)
-    times = max(1, -(-_TALL // image.height))
+    times = max(1, -(-_WIDE // image.width))
     buffer = io.BytesIO()
     image.resize((image.width * times, image.height * times), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=88)
     return buffer.getvalue()

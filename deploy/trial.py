@@ -31,7 +31,7 @@ class Attempt:
     """Times that the target was out of sight."""
     timing: Mapping[str, float]
     pictures: tuple[np.ndarray, ...] = field(default=(), repr=False)
-    """What the policy saw, cameras side by side with the mask outlined, (H, V W, 3) uint8 each."""
+    """What the policy saw, one camera below the other with the mask outlined, (V H, W, 3) uint8 each."""
     times: tuple[float, ...] = ()
     """Of the pictures, from the start [s]."""
     blackbox: str = ""
@@ -63,7 +63,7 @@ class Witness:
 
 
 def outlined(observation: Observation) -> np.ndarray:
-    """All cameras side by side with the target's outline, (H, V W, 3) uint8."""
+    """All cameras, one below the other, with the target's outline, (V H, W, 3) uint8."""
     views = []
     for name, image in observation.images.items():
         mask = observation.masks[name]
@@ -72,7 +72,7 @@ def outlined(observation: Observation) -> np.ndarray:
         view = image.copy()
         view[mask & ~inner] = (255, 40, 160)
         views.append(view)
-    return np.concatenate(views, axis=1)
+    return np.concatenate(views)
 
 
 def attempt(

@@ -1,0 +1,1 @@
+"""From a checkpoint to an arm: the verbs deploy, record, calibrate, robots, stop."""
