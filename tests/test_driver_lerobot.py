@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import mujoco
 import numpy as np
 import pytest
+from so101_chain import HOME, OFFSETS, RANGES, TICKS, be_patient, calibrate, install, mid, ticks
 
 from hardware.api import Action, ArmLost, RobotError
 from hardware.arm import Link
@@ -27,40 +27,10 @@ from hardware.session import session
 pytest.importorskip("lerobot")
 pytest.importorskip("scservo_sdk")
 
-NAMES = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
-RANGES = ((797, 3298), (910, 3185), (946, 3149), (967, 3128), (0, 4095), (2040, 3500))
-"""Of a calibrated arm [ticks]: what the model says, and the whole turn that LeRobot gives the wrist."""
-OFFSETS = (-120, 340, 15, -7, 260, 0)
-TICKS = 2 * np.pi / 4095
 
-
-def mid(joint: int) -> float:
-    return sum(RANGES[joint]) / 2
-
-
-def ticks(qpos: np.ndarray, gripper: float = 0.5) -> list[int]:
-    """What the servos call a pose."""
-    low, high = RANGES[5]
-    return [*(round(mid(i) + q / TICKS) for i, q in enumerate(qpos)), round(low + gripper * (high - low))]
-
-
-def calibrate(folder: Path, **changes: tuple[int, int]) -> None:
-    table = {
-        name: {"id": i + 1, "drive_mode": 0, "homing_offset": OFFSETS[i], "range_min": low, "range_max": high}
-        for i, name in enumerate(NAMES)
-        for low, high in [changes.get(name, RANGES[i])]
-    }
-    (folder / "mine.json").write_text(json.dumps(table))
-
-
-def install(chain: Chain) -> None:
-    """Puts the calibration into the servos, as lerobot-calibrate does."""
-    chain.preset("Homing_Offset", [abs(offset) | (1 << 11 if offset < 0 else 0) for offset in OFFSETS])
-    chain.preset("Min_Position_Limit", [low for low, _ in RANGES])
-    chain.preset("Max_Position_Limit", [high for _, high in RANGES])
-
-
-HOME = np.array(load_arm("so101").home)
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    be_patient(monkeypatch)
 
 
 @pytest.fixture
@@ -75,7 +45,7 @@ def chain(tmp_path: Path) -> Iterator[Chain]:
 
 @pytest.fixture
 def driver(chain: Chain, tmp_path: Path) -> LeRobotArm:
-    # A patience that a busy test machine does not exhaust; the arm's is 0.06 s.
+    # A patience that a busy test machine does not exhaust; the arm's is 0.05 s.
     return LeRobotArm(chain.port, id="mine", calibration=tmp_path, silence=0.5)
 
 
@@ -202,6 +172,14 @@ def test_a_pose_beyond_the_limits_is_refused_before_torque(chain: Chain, driver:
         assert not turned.registers("Torque_Enable").any()
 
 
+def test_two_owners_of_one_bus_are_one_too_many(chain: Chain, driver: LeRobotArm, link: Link) -> None:
+    before = len(chain.received)
+    with pytest.raises(RobotError, match="in use by another program"):
+        driver.connect()
+    assert {instruction for _, instruction, _ in list(chain.received)[before:]} <= {0x82}, "the second one sent nothing"
+    assert failure(link) is None
+
+
 def test_a_missing_servo_is_named(chain: Chain, driver: LeRobotArm) -> None:
     chain.silence(4)
     with pytest.raises(RobotError, match=r"Missing motor IDs: - 4"):
@@ -216,7 +194,7 @@ def test_a_missing_servo_is_named(chain: Chain, driver: LeRobotArm) -> None:
         ({"settings": {"use_degrees": False}}, r"measure .*range_m100_100.*both must be degrees"),
         ({"unit": "rad"}, "both must be degrees"),
         ({"settings": {"speed": 3}}, "configured by .*port.*settings name speed"),
-        ({"address": "/dev/ttyNOWHERE"}, "ttyNOWHERE.*Could not connect"),
+        ({"address": "/dev/ttyNOWHERE"}, "cannot open /dev/ttyNOWHERE: No such file.*lerobot-find-port"),
         ({"kind": "lekiwi_client"}, "lekiwi_client.*(zmq|is no so101)"),
     ],
 )
@@ -242,7 +220,7 @@ def test_without_lerobot_the_package_is_named(driver: LeRobotArm, monkeypatch: p
 
 def test_a_sine_is_followed_at_the_servo_rate(chain: Chain, link: Link) -> None:
     start, errors, times = time.monotonic(), [], set()
-    for i in range(1, 76):
+    for i in range(1, 51):
         swing = 0.3 * np.sin(2 * np.pi * 0.5 * i / 50)
         link.send(Action(HOME + np.array([1, 0.5, -0.5, -0.5, 1]) * swing, np.array([0.5 + swing])))
         time.sleep(max(0.0, start + i / 50 - time.monotonic()))
@@ -250,9 +228,9 @@ def test_a_sine_is_followed_at_the_servo_rate(chain: Chain, link: Link) -> None:
         errors.append(np.abs(state.qpos - HOME - np.array([1, 0.5, -0.5, -0.5, 1]) * swing).max())
         times.add(state.time)
     assert np.median(errors) < 0.06  # 0.94 rad/s at most, one period late and a motor's lag
-    assert len(times) > 40
+    assert len(times) > 25
     sent = goals_sent(chain)
-    assert len(sent) > 60
+    assert len(sent) > 35
     np.testing.assert_allclose(sent[-1][:5], ticks(HOME + np.array([1, 0.5, -0.5, -0.5, 1]) * swing)[:5], atol=2)
     until(lambda: np.abs(chain.positions - sent[-1]).max() <= 2)
     np.testing.assert_allclose(link.state().gripper, [0.5 + swing], atol=0.02)
@@ -278,6 +256,16 @@ def test_stop_holds_the_pose_and_the_grip(chain: Chain, link: Link) -> None:
     assert abs(link.state().qpos[0] - at) < 0.3
     assert np.abs(link.state().qvel).max() < 0.1
     assert goals_sent(chain)[-1][5] == RANGES[5][0], "the jaw goes on closing"
+
+
+def test_an_arm_that_is_pushed_beyond_its_limits_can_still_be_told_to_stop(chain: Chain, link: Link) -> None:
+    chain.motors.push[0] = 2.5  # more than the servo can hold
+    until(lambda: link.state().qpos[0] > 2.2)
+    link.stop()
+    sent = until(lambda: goals_sent(chain))
+    chain.motors.push[0] = 0
+    assert sent[-1][0] <= RANGES[0][1]
+    until(lambda: link.state().qpos[0] < 2.0)
 
 
 def test_a_stop_does_not_let_a_loaded_arm_sink(chain: Chain, link: Link) -> None:
@@ -404,9 +392,9 @@ def test_nothing_but_broken_answers_is_a_lost_arm(chain: Chain, link: Link) -> N
 
 def test_late_answers_do_not_pass_for_positions(chain: Chain, driver: LeRobotArm) -> None:
     link = driver.connect()
-    chain.delay = 0.03  # beyond the wait for one answer: each comes when the next question is out
+    chain.delay = 0.2  # beyond the wait for one answer: each comes when the next question is out
     seen = []
-    end = time.monotonic() + 0.4
+    end = time.monotonic() + 0.6
     while time.monotonic() < end and failure(link) is None:
         seen.append(link.state().qpos)
         time.sleep(0.01)
@@ -517,11 +505,11 @@ def test_faults_in_motion_stop_with_their_reason(
     chain: Chain, driver: LeRobotArm, tmp_path: Path, fault: Callable[[Chain], None], reason: Reason
 ) -> None:
     limits = Limits(driver.arm, speed=0.3, state_age=1.0, following=0.3)
-    with session(replace(driver, silence=0.2), limits=limits, folder=tmp_path) as arm:
+    with session(replace(driver, silence=0.3), limits=limits, folder=tmp_path) as arm:
         began = None
-        for i in range(60):
-            arm.offer(Action(HOME + np.array([0.02 * i, 0, 0, 0, 0]), np.array([0.5])), arm.state().time)
-            time.sleep(0.05)
+        for i in range(150):
+            arm.offer(Action(HOME + np.array([0.01 * i, 0, 0, 0, 0]), np.array([0.5])), arm.state().time)
+            time.sleep(0.02)
             if i == 10:
                 assert arm.stopped is None
                 fault(chain)
@@ -594,6 +582,7 @@ def mujoco_arm(arm: ArmModel) -> tuple[mujoco.MjModel, mujoco.MjData]:
     return model, mujoco.MjData(model)
 
 
+@pytest.mark.slow
 def test_a_mujoco_arm_behind_the_servos_holds_and_follows_under_gravity(tmp_path: Path) -> None:
     arm = load_arm("so101")
     model, data = mujoco_arm(arm)

@@ -20,15 +20,15 @@ pytest.importorskip("scservo_sdk")
 
 import draccus
 from lerobot.robots import RobotConfig
+from so101_chain import HOME, OFFSETS, be_patient, calibrate, install, ticks
 
 import hardware.session
 from hardware.api import Action, RobotError
 from hardware.arm import ArmState
-from hardware.model import load_arm
+from hardware.emulators.feetech import Chain
 from hardware.reason import Reason, Stop
 from lerobot_robot_cezanne import Cezanne, CezanneConfig
 
-HOME = np.array(load_arm("so101").home)
 JOINTS = ["shoulder_pan.pos", "shoulder_lift.pos", "elbow_flex.pos", "wrist_flex.pos", "wrist_roll.pos", "gripper.pos"]
 FOLDER = Path(__file__).resolve().parents[1] / "lerobot_robot_cezanne"
 
@@ -197,10 +197,7 @@ def test_lerobots_command_line_configures_it() -> None:
 
 def test_lerobot_moves_an_so101_through_the_filter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # LeRobot's command, our filter, LeRobot's bus, an emulated chain of servos.
-    from test_driver_lerobot import OFFSETS, calibrate, install, ticks
-
-    from hardware.emulators.feetech import Chain
-
+    be_patient(monkeypatch)
     (tmp_path / "run").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     calibrate(tmp_path)

@@ -61,7 +61,7 @@ class LeRobotArm:
     """Of a Feetech servo [A]: makes its current a share of the joint's greatest torque. 2.7 for the STS3215 at 12 V."""
     hold_on_close: bool = True
     """Keep torque when the connection is given back; False lets go: put the arm down first, a limp SO-101 falls."""
-    silence: float = 0.06
+    silence: float = 0.05
     """Longest time without a whole answer before a Feetech arm counts as lost [s]."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the kind's configuration."""
@@ -211,7 +211,8 @@ class _Link:
         with self._changed:
             if self._newest is not None and not self._closing:
                 at, goal = self._newest.qpos, self._goal
-                self._wanted = Action(at + np.clip(goal.qpos - at, -SAG, SAG), goal.gripper)
+                pose = np.clip(at + np.clip(goal.qpos - at, -SAG, SAG), self._driver.arm.lower, self._driver.arm.upper)
+                self._wanted = Action(pose, goal.gripper)
                 self._changed.notify_all()
 
     def close(self) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import importlib
 import math
+import os
 import pkgutil
+import termios
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,9 +34,7 @@ NO_CURRENT = 0x20
 TICKS = 4095
 """What LeRobot counts as a turn."""
 TRIES = 3
-"""How often something is asked before motion that got no answer."""
-ANSWER = 25.0
-"""Longest wait for the answers to one packet [ms]."""
+"""How often something is asked that gets no answer."""
 ADDRESS = ("remote_ip", "ip_address", "robot_ip", "port")
 """What configurations call the address."""
 EFFORTS = ("torque", "tau", "effort")
@@ -85,6 +86,7 @@ class Feetech:
         self.by_load: set[str] = set()
         """Joints whose servos measure no current."""
         self.engaged = False
+        self._claimed: int | None = None
 
     def open(self) -> None:
         """Connects and checks; torque stays as it was."""
@@ -95,6 +97,7 @@ class Feetech:
             raise RobotError(f"no calibration {self.robot.calibration_fpath}; make it with: {command}")
         self._check_units()
         self._check_ranges(command)
+        self._claim()
         bus.connect()
         if not bus.is_calibrated:
             raise RobotError(
@@ -116,7 +119,7 @@ class Feetech:
         if lost:
             raise RobotError(f"{', '.join(lost)} did not take the present position as the goal; nothing got torque")
         if len(limp) == len(torque):
-            self._patiently(self.robot.configure)  # LeRobot's gains and limits; it ends with torque on
+            self._patiently(self.robot.configure, 2 * TRIES)  # LeRobot's gains and limits, some 80 packets; it ends with torque on
         else:
             modes = {name: mode for name, mode in self._registers("Operating_Mode").items() if mode}
             if modes:
@@ -146,7 +149,23 @@ class Feetech:
             with contextlib.suppress(Exception):
                 self.robot.disconnect()
         with contextlib.suppress(Exception):
+            fcntl.ioctl(self.bus.port_handler.ser.fd, termios.TIOCNXCL)
+        with contextlib.suppress(Exception):
             self.bus.port_handler.closePort()
+        if self._claimed is not None:
+            os.close(self._claimed)
+            self._claimed = None
+
+    def _claim(self) -> None:
+        """One owner a bus: two would take each other's answers. Raises RobotError before a byte is sent."""
+        address = self.driver.address
+        try:
+            self._claimed = os.open(address, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            fcntl.flock(self._claimed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RobotError(f"{address} is in use by another program; end it first") from None
+        except OSError as error:
+            raise RobotError(f"cannot open {address}: {error.strerror}; lerobot-find-port tells which port the arm is at") from None
 
     def _exchange(self) -> float:
         """Asks all servos; returns when [s]."""
@@ -162,7 +181,7 @@ class Feetech:
             then = time.monotonic()
             result = reader.txPacket()
             if bus._is_comm_success(result):
-                handler.setPacketTimeoutMillis(ANSWER)
+                handler.setPacketTimeoutMillis(1000 * driver.silence / TRIES)
                 result = reader.rxPacket()
             mute = [name for name, motor in bus.motors.items() if not reader.isAvailable(motor.id, *MEASURED)]
             if bus._is_comm_success(result) and not mute:
@@ -198,6 +217,7 @@ class Feetech:
         if self.bus.is_connected:  # a try before this one got as far as the port
             self.bus.port_handler.closePort()
         self.bus.connect()
+        fcntl.ioctl(self.bus.port_handler.ser.fd, termios.TIOCEXCL)  # programs that ask for no lock are kept out too
 
     def _patiently(self, call: Callable[[], Any], tries: int = TRIES) -> Any:
         """Does it again where an answer was lost, for LeRobot asks once. A late answer must not pass for one to the next question."""
