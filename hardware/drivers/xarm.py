@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,13 @@ SERVO = 1
 """Mode."""
 MOVING, READY = 1, (0, 1, 2)
 """States; setpoints are taken when ready, moving, in standby."""
-STATES = {3: "paused", 4: "stopped", 5: "reset: its mode or a setting was changed", 6: "stopping"}
+STATES = {3: "paused", 4: "stopped", 5: "reset, for its mode or a setting was changed", 6: "stopping"}
 ENTERING = 3.0
 """Longest that entering servo mode may take [s]."""
 SETTLE = 0.1
 """Time that it takes to show in the reports [s]."""
+STILL = 0.002
+"""Furthest that a resting joint seems to move [rad]."""
 NEAR = 0.1
 """Furthest from the measured pose that the first setpoint may be, any joint [rad]."""
 GRIPPER: Load = (0.82, 0.0, 0.0, 0.048)
@@ -83,13 +85,12 @@ class XArm:
         if self.load is not None and (len(self.load) != 4 or not np.isfinite(self.load).all() or not 0 <= self.load[0] <= 7):
             raise RobotError(f"robot=xarm: load is {self.load}; it is a mass of 0 to 7 kg and its centre's x, y, z [m]")
 
-    @cached_property
+    @property
     def arm(self) -> ArmModel:
         """Its joints, limits and shape."""
-        arm = load_arm(f"xarm{self.dof}")
-        return arm if self.gripper == "xarm" else replace(arm, gripper=0)
+        return _model(self.dof, 1 if self.gripper == "xarm" else 0)
 
-    @cached_property
+    @property
     def carried(self) -> Load:
         """What the flange carries: mass [kg], centre [m]."""
         return self.load or (GRIPPER if self.gripper == "xarm" else (0.0, 0.0, 0.0, 0.0))
@@ -100,7 +101,8 @@ class XArm:
         with contextlib.ExitStack() as undo:
             undo.callback(close_client, client)
             self._check(client)
-            reports = Reports(client, len(self.arm.joints))
+            reports = Reports(client, self.dof)
+            self._check_rest(reports)
             link = _Link(self, client, reports)
             undo.callback(link.close)
             link.start()
@@ -144,6 +146,23 @@ class XArm:
         if error:
             raise RobotError(f"{self.address}: {error_words(error)} recover() clears it, once you have looked")
 
+    def _check_rest(self, reports: Reports) -> None:
+        """Raises RobotError where the arm measures nothing, or moves: a program of somebody else's has it."""
+        with reports.changed:
+            if not reports.changed.wait_for(lambda: len(reports.samples) > 3 or reports.trouble, timeout=2.0):
+                raise ArmLost(f"{self.address} sends no reports on port 30003")
+            if reports.trouble:
+                raise RobotError(f"{self.address}: {reports.trouble}")
+            first, at = reports.samples[-1]
+            reports.changed.wait_for(lambda: reports.state == MOVING or reports.samples[-1][0] > first + SETTLE, timeout=1.0)
+            if reports.state == MOVING or np.abs(reports.samples[-1][1] - at).max() > STILL:
+                raise RobotError(f"{self.address}: the arm is moving: end the program that moves it")
+
+
+@cache
+def _model(dof: int, gripper: int) -> ArmModel:
+    return replace(load_arm(f"xarm{dof}"), gripper=gripper)
+
 
 class _Link:
     """A connected arm."""
@@ -165,13 +184,6 @@ class _Link:
     def start(self) -> None:
         """Gets the arm ready; moves nothing. Raises RobotError."""
         driver = self._driver
-        with self._changed:
-            if not self._changed.wait_for(lambda: len(self._reports.samples) > 3 or self._reports.trouble, timeout=2.0):
-                raise ArmLost(f"{driver.address} sends no reports on port 30003")
-        if self._reports.trouble:
-            raise RobotError(f"{driver.address}: {self._reports.trouble}")
-        if self._reports.state == MOVING:
-            raise RobotError(f"{driver.address}: the arm is moving: end the program that moves it")
         mass, *centre = driver.carried
         core = self._client.core
         for what, code in (
@@ -278,7 +290,7 @@ class _Link:
         if not self._client.connected:
             return "the connection broke"
         if self._serving and (reports.state not in READY or reports.mode != SERVO):
-            return f"the arm is {STATES.get(reports.state, f'in state {reports.state}')}, in mode {reports.mode}: somebody else stopped it"
+            return "the arm left servo mode"
         return ""
 
     def _command(self, setpoint: list[float], stops: int) -> None:
@@ -337,7 +349,11 @@ class _Link:
         address = self._driver.address
         if code:
             return ArmLost(f"{address}: {seen}, and it does not answer (code {code})")
-        return RobotError(f"{address}: {error_words(answer[0]) if answer[0] else seen}")
+        if answer[0]:
+            return RobotError(f"{address}: {error_words(answer[0])}")
+        code, state = self._client.get_state()
+        why = f": somebody else had it {STATES[state]}" if not code and state in STATES else ""
+        return RobotError(f"{address}: {seen}{why}")
 
     def _refusal(self, what: str, code: int) -> RobotError:
         found = refusal(f"{self._driver.address}: {what}", code)

@@ -12,14 +12,16 @@ from collections.abc import Callable
 import numpy as np
 
 from hardware.api import RobotError
-from hardware.drivers.xarm_sdk import CODES, close_client, error_words, open_client, refusal
+from hardware.drivers.xarm_sdk import LOST, close_client, error_words, open_client, refusal
 
 BAUD = 2_000_000
 """Of the tool's bus, as the gripper wants it."""
 PERIOD = 0.05
 """Between two commands or measurements [s]."""
-ANSWERED = (0, 1, 2)
-"""Codes of a reply: 1 and 2 say that the arm has an error or a warning, which the arm's own link tells."""
+DEVICE = 8
+"""The gripper's number on the bus."""
+ENABLE, MODE, SPEED, GOAL, POSITION, FAULT = 0x0100, 0x0101, 0x0303, 0x0700, 0x0702, 0x000F
+"""Its registers; goal and position are two wide."""
 
 
 class XArmGripper:
@@ -31,14 +33,9 @@ class XArmGripper:
         self._client = open_client(address, reports=False)
         try:
             self._check_bus()
-            core = self._client.core
-            for what, (code, *_) in (
-                ("enable", core.gripper_modbus_set_en(True)),
-                ("position mode", core.gripper_modbus_set_mode(0)),
-                ("speed", core.gripper_modbus_set_posspd(speed)),
-            ):
-                if code not in ANSWERED:
-                    raise refusal(f"{address}: the gripper's {what}", code)
+            self._check_fault()
+            for register, value in ((ENABLE, 1), (MODE, 0), (SPEED, speed)):
+                self._write(register, value.to_bytes(2, "big"))
             self._check_fault()
             self._opening = self._measure()
         except BaseException:
@@ -72,9 +69,7 @@ class XArmGripper:
             while not self._closing.wait(PERIOD):
                 target = self._target
                 if target is not None and target != sent:
-                    code, *_ = self._client.core.gripper_modbus_set_pos(target)
-                    if code not in ANSWERED:
-                        raise refusal(f"{self._address}: the gripper's position", code)
+                    self._write(GOAL, target.to_bytes(4, "big", signed=True))
                     sent = target
                 self._opening = self._measure()
                 turn += 1
@@ -84,11 +79,26 @@ class XArmGripper:
             self._fail(error if isinstance(error, RobotError) else RobotError(f"{self._address}: the gripper: {error}"))
 
     def _measure(self) -> float:
-        code, counts = self._client.core.gripper_modbus_get_pos()
-        if code not in ANSWERED:
-            raise RobotError(f"{self._address}: the gripper gives no position: {CODES.get(code, 'refused')} (code {code})")
+        counts = int.from_bytes(self._read(POSITION, 2), "big", signed=True)
         closed, opened = self._counts
         return float(np.clip((counts - closed) / (opened - closed), 0, 1))
+
+    def _read(self, register: int, width: int) -> bytes:
+        """Registers of the gripper. Raises RobotError where no whole answer comes: the SDK would make it a 0."""
+        answer = self._client.core.gripper_modbus_r16s(register, width)
+        if answer[2:5] != [DEVICE, 3, 2 * width] or len(answer) != 5 + 2 * width:
+            raise self._silent(answer[0])
+        return bytes(answer[5:])
+
+    def _write(self, register: int, value: bytes) -> None:
+        answer = self._client.core.gripper_modbus_w16s(register, value, len(value) // 2)
+        if answer[2:4] != [DEVICE, 0x10]:
+            raise self._silent(answer[0])
+
+    def _silent(self, code: int) -> RobotError:
+        if code in LOST:
+            return refusal(f"{self._address}: the gripper's connection", code)
+        return RobotError(f"{self._address}: no gripper answers at the tool; give gripper='none' where there is none")
 
     def _check_bus(self) -> None:
         code, rate = self._client.get_rs485_baudrate()
@@ -96,8 +106,6 @@ class XArmGripper:
             raise RobotError(f"{self._address}: the tool's bus runs at {rate} baud, the gripper takes {BAUD}: set it in UFACTORY Studio")
 
     def _check_fault(self) -> None:
-        code, fault = self._client.core.gripper_modbus_get_errcode()
-        if code not in ANSWERED:
-            raise RobotError(f"{self._address}: no gripper answers at the tool; give gripper=none where there is none")
+        fault = int.from_bytes(self._read(FAULT, 1), "big")
         if fault:
             raise RobotError(f"{self._address}: {error_words(fault, 'Gripper')}")

@@ -100,8 +100,14 @@ class Box:
         """Nothing: the answer says how things are."""
 
     def error(self, code: int) -> None:
-        """An error of this code, as 22 for self-collision or 31 for a collision; 0: none any more."""
-        self._controller.fail(int(code)) if code else setattr(self._controller, "error", 0)
+        """An error of this code, as 22 for self-collision or 31 for a collision."""
+        self._controller.fail(int(code))
+
+    def restart(self, _: Any) -> None:
+        """The control box is switched off and on: as it was at first, connections broken."""
+        self.cut(None)
+        self._controller = Controller(self._controller.arm, np.array(self._controller.arm.home))
+        self._silent = self._deaf = False
 
     def studio_stop(self, _: Any) -> None:
         """A person presses stop in the vendor's program."""
@@ -163,6 +169,11 @@ class Box:
     def baud(self, rate: int) -> None:
         """Of the tool's bus: 2000000 or 115200."""
         self._controller.baud = int(rate)
+
+    def cut(self, _: Any) -> None:
+        """All connections break; who asks is let in again."""
+        for writer in [*self._clients, *self._reporting]:
+            writer.transport.abort()
 
     def power_loss(self, _: Any) -> None:
         """All connections break and nobody listens any more; the brakes hold the arm."""
@@ -275,8 +286,7 @@ class Box:
         for server in self._servers:
             server.close()
         self._servers.clear()
-        for writer in [*self._clients, *self._reporting]:
-            writer.transport.abort()
+        self.cut(None)
 
 
 if __name__ == "__main__":

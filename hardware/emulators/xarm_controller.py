@@ -18,6 +18,8 @@ from hardware.model import ArmModel
 
 MOVING, STANDBY, PAUSED, STOPPED, RESET = 1, 2, 3, 4, 5
 """States."""
+BUTTONS = (1, 2, 3)
+"""Errors of emergency stops: they stay until somebody lets the button go."""
 POSITION, SERVO = 0, 1
 """Modes."""
 GAIN = 40.0
@@ -201,8 +203,9 @@ class Controller:
         return bytes([self.error, self.warning])
 
     def _clean_error(self, _: Request) -> bytes:
-        self.error = 0
         self.cleaned += 1
+        if self.error not in BUTTONS:
+            self.error = 0
         return b""
 
     def _clean_warning(self, _: Request) -> bytes:
