@@ -154,7 +154,7 @@ def _linear(lens: Intrinsics, views: list[View], hands: list[np.ndarray]) -> tup
     apart, eye, board = min(found, key=lambda row: row[0])
     if apart > _LOST:
         raise DeployError(
-            f"joints and pictures do not fit: by half of the views the board is {1000 * apart:.0f} mm and more from where the others see it: "
+            f"joints and pictures do not fit: by half of the views the board is {1000 * apart:.0f} mm or more from where others see it: "
             "another mount, another arm, or joints of other pictures"
         )
     return eye, board

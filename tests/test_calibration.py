@@ -6,14 +6,18 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from conf.compose import compose
 from deploy.board import Board, View
+from deploy.calibrate import CalibrateConfig, Mount, Step, run
 from deploy.errors import DeployError
 from deploy.hand_eye import read_poses, solve_mounting
 from deploy.lens import board_pose, coverage, pose_of, solve_lens
@@ -428,3 +432,96 @@ def test_a_pose_from_one_view(rng: np.random.Generator) -> None:
     assert mm < 2
     assert deg < 0.5
     assert turn(Fit((10, 10), 180))[:2, :2] == pytest.approx(-np.eye(2))
+
+
+# --- the verb
+
+
+def save_pictures(folder: Path, rng: np.random.Generator, n: int, board: Board = COARSE) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(n):
+        image = render(board, SMALL, looking(rng, board=board), rng)
+        cv2.imwrite(str(folder / f"{k:03d}.png"), image[..., ::-1])
+
+
+def config(tmp_path: Path, **keys: Any) -> CalibrateConfig:
+    return CalibrateConfig(columns=7, rows=5, square=0.04, marker=0.03, out=str(tmp_path / "out"), **keys)
+
+
+def test_the_verb_makes_the_board_the_lens_and_the_mounting(tmp_path: Path, rng: np.random.Generator, capsys) -> None:
+    assert Path(run(config(tmp_path, step=Step.BOARD))["board"]).read_bytes().startswith(b"%PDF")
+    save_pictures(tmp_path / "lens", rng, 11)
+    said = run(config(tmp_path, step=Step.INTRINSICS, pictures=str(tmp_path / "lens"), serial="77"))
+    assert said["fx"] == pytest.approx(SMALL.fx, rel=0.005)
+    assert said["error_px"] < 0.3
+    with Image.open(said["picture"]) as page:
+        assert page.width > 1000
+    made = load_calibration(said["file"])
+    assert (made.camera, made.serial, made.intrinsics.size, made.hand_eye) == ("side", "77", (400, 300), None)
+    assert "px are left over" in capsys.readouterr().out
+
+    folder, qpos = tmp_path / "arm", poses(rng, 12)
+    folder.mkdir()
+    home = ARM.tool(np.array(ARM.home))
+    before = pose_of(np.array([0.2, -0.15, 0.1]), np.array([0, 0, 0.45]))
+    before[:3, 3] -= before[:3, :3] @ COARSE.middle
+    for name, q in qpos.items():
+        pose = np.linalg.inv(ARM.tool(q) @ EYE) @ home @ EYE @ before
+        cv2.imwrite(str(folder / name), render(COARSE, SMALL, pose, rng)[..., ::-1])
+    (folder / "poses.json").write_text(json.dumps({"arm": "panda", "qpos": {k: list(q) for k, q in qpos.items()}}))
+    said = run(config(tmp_path, step=Step.HAND_EYE, mount=Mount.TOOL, pictures=str(folder)))
+    eye = load_calibration(said["file"]).hand_eye
+    assert eye is not None
+    mm, deg = apart(eye.matrix, EYE)
+    print(f"from pictures: {said['views']} views, off by {mm:.2f} mm, {deg:.3f} deg")
+    assert mm < 2.0
+    assert deg < 0.2
+    with pytest.raises(RobotError, match="serial number 78, its calibration is of 77"):
+        run(config(tmp_path, step=Step.HAND_EYE, mount=Mount.TOOL, pictures=str(folder), serial="78"))
+
+
+def test_a_running_camera_takes_a_view_whenever_the_board_rests(tmp_path: Path, rng: np.random.Generator) -> None:
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    for k in range(9):
+        image = render(COARSE, SMALL, looking(rng, board=COARSE), rng)[..., ::-1]
+        for again in range(3):
+            cv2.imwrite(str(clip / f"{3 * k + again:03d}.png"), image)
+    said = run(config(tmp_path, step=Step.INTRINSICS, camera=f"recorded:{clip}?fps=8&loop=true", views=8, coverage=0.3, seconds=60))
+    assert said["views"] + len(said["outliers"]) == 8
+    assert len(list((tmp_path / "out/side").glob("*.png"))) == 8
+    with pytest.raises(DeployError, match="holds pictures already"):
+        run(config(tmp_path, step=Step.INTRINSICS, camera=f"recorded:{clip}", views=8))
+
+
+def test_a_board_that_never_rests(tmp_path: Path, rng: np.random.Generator) -> None:
+    save_pictures(tmp_path / "clip", rng, 3)
+    with pytest.raises(DeployError, match="0 of 8 views in 1 s; hold the board still"):
+        run(config(tmp_path, step=Step.INTRINSICS, camera=f"recorded:{tmp_path / 'clip'}?fps=10&loop=true", views=8, seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"step": Step.INTRINSICS}, "either camera=opencv:/dev/video0 or pictures=FOLDER"),
+        ({"step": Step.INTRINSICS, "pictures": "nowhere"}, "no folder nowhere"),
+        ({"step": Step.HAND_EYE}, "needs pictures=FOLDER with poses.json"),
+        ({"step": Step.HAND_EYE, "pictures": "nowhere"}, "cezanne calibrate step=intrinsics"),
+    ],
+)
+def test_what_a_step_needs(tmp_path: Path, keys: dict[str, Any], said: str) -> None:
+    with pytest.raises((DeployError, RobotError), match=said):
+        run(config(tmp_path, **keys))
+
+
+@pytest.mark.parametrize("keys", [{"views": 3}, {"max_error": 0}, {"paper": [1.0]}, {"name": ""}, {"coverage": 2}])
+def test_ranges(tmp_path: Path, keys: dict[str, Any]) -> None:
+    with pytest.raises(DeployError):
+        config(tmp_path, **keys)
+
+
+def test_the_command_line_composes() -> None:
+    cfg = compose("calibrate", CalibrateConfig, ["step=hand_eye", "mount=tool", "camera=opencv:/dev/video0?rotate=180&capture=1280x720"])
+    made = OmegaConf.to_object(cfg)
+    assert isinstance(made, CalibrateConfig)
+    assert (made.step, made.mount, made.camera) == (Step.HAND_EYE, Mount.TOOL, "opencv:/dev/video0?rotate=180&capture=1280x720")
