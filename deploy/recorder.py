@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import shutil
@@ -74,7 +75,7 @@ def record_episodes(
         say: is told what happens.
 
     Returns:
-        Episodes stored, successes among them, discarded, undone, and steps that came late.
+        Episodes stored, successes among them, discarded, undone, and control periods that were missed in them.
 
     Raises:
         RobotError: from robot and device; the robot is told to stop, as it is for any other error.
@@ -83,14 +84,13 @@ def record_episodes(
     with ThreadPoolExecutor(1, thread_name_prefix="episodes") as disk:
         loop = _Recorder(robot, control, writer, arm, manner, prepare, stopped, clear, say, disk)
         dt = 1 / writer.info.fps
-        due = clock.now()
+        due, missed = clock.now(), 0
         try:
             while not loop.ended:
                 clock.sleep_until(due)
-                now = clock.now()
-                late = now - due > dt
-                loop.step(now, late)
-                due = (now if late else due) + dt  # a period that was missed is not made up for
+                loop.step(clock.now(), missed)
+                missed = max(0, math.ceil((clock.now() - due) / dt) - 1)
+                due += (1 + missed) * dt  # what was missed is not made up for
             loop.settle()
         except BaseException:
             robot.stop()
@@ -100,7 +100,7 @@ def record_episodes(
         "successes": sum(success for _, success in loop.stored),
         "discarded": loop.discarded,
         "undone": loop.undone,
-        "late_steps": loop.late,
+        "missed_steps": loop.missed,
     }
 
 
@@ -116,15 +116,16 @@ class _Take:
     """Steps at rest until now."""
     cut: int = 0
     """Steps at rest that were left out."""
-    late: int = 0
+    missed: int = 0
+    """Control periods without a step, since the machine was busy."""
 
-    def add(self, seen: Observation, asked: Action, sent: Action, late: bool, longest_rest: int) -> None:
+    def add(self, seen: Observation, asked: Action, sent: Action, missed: int, longest_rest: int) -> None:
         """Keeps one step, unless all has been at rest for too long, or nothing has moved yet."""
         self.still = self.still + 1 if self._rests(seen, asked) else 0
         if self.still > longest_rest:
             self.cut += 1
             return
-        self.late += late
+        self.missed += missed
         self.steps.append((seen, asked, sent))
 
     def _rests(self, seen: Observation, asked: Action) -> bool:
@@ -140,7 +141,7 @@ class _Take:
         """What is stored. No simulator's state: an arm has none."""
         seen = [step[0] for step in self.steps]
         asked, sent = (np.stack([np.concatenate([s[k].qpos, s[k].gripper]) for s in self.steps]).astype(np.float32) for k in (1, 2))
-        steps = {"late_steps": self.late, "cut_steps": self.cut}
+        steps = {"missed_steps": self.missed, "cut_steps": self.cut}
         return Episode(
             images={name: np.stack([o.images[name] for o in seen]) for name in seen[0].images},
             masks={name: np.stack([o.masks[name] for o in seen]) for name in seen[0].masks},
@@ -172,7 +173,7 @@ class _Recorder:
     ended: bool = False
     discarded: int = 0
     undone: int = 0
-    late: int = 0
+    missed: int = 0
     stored: list[tuple[str, bool]] = field(default_factory=list)
     """Names of shards written now, and whether they are successes."""
     aim: Aim | None = None
@@ -186,8 +187,8 @@ class _Recorder:
     def dt(self) -> float:
         return 1 / self.writer.info.fps
 
-    def step(self, now: float, late: bool) -> None:
-        """One control period. Raises RobotError, StoreError."""
+    def step(self, now: float, missed: int) -> None:
+        """One control period, after some that were missed. Raises RobotError, StoreError."""
         if self.saving is not None and self.saving[2].done():
             self.settle()
         if stop := self.stopped():
@@ -200,7 +201,7 @@ class _Recorder:
         sent = self.robot.command(asked)
         self._near(before, hand)
         if self.take is not None:
-            self._keep(seen, asked, sent, late, moved=_differ(self.aim, before))
+            self._keep(seen, asked, sent, missed, moved=_differ(self.aim, before))
         for button in hand.buttons:
             self._decide(button)
         return None
@@ -216,12 +217,12 @@ class _Recorder:
         self.say(f"stored {name}: {'success' if success else 'failure'}; {len(self.stored)} episodes")
         self.ended = self.ended or len(self.stored) == self.manner.episodes
 
-    def _keep(self, seen: Observation, asked: Action, sent: Action, late: bool, moved: bool) -> None:
+    def _keep(self, seen: Observation, asked: Action, sent: Action, missed: int, moved: bool) -> None:
         take = self.take
         if take is None or not (take.steps or moved):
             return  # an episode begins with the first motion, not with the key
         if len(take.steps) < round(self.manner.seconds / self.dt):
-            take.add(seen, asked, sent, late, round(self.manner.pause / self.dt))
+            take.add(seen, asked, sent, missed, round(self.manner.pause / self.dt))
         elif not self.full:
             self.full = True
             self.say(f"{self.manner.seconds:g} s are full, nothing more is recorded: success, failure or discard?")
@@ -278,8 +279,11 @@ class _Recorder:
         if take is None or not take.steps:
             return self.say("nothing was recorded" if take else "no episode is running; start one first")
         name = f"{take.number:06d}"
-        self.late += take.late
-        self.say(f"writing {name}: {len(take.steps)} steps" + (f", {take.late} of them late" if take.late else ""))
+        self.missed += take.missed
+        self.say(
+            f"writing {name}: {len(take.steps)} steps"
+            + (f", {take.missed} more were missed: the machine is too slow for this rate" if take.missed else "")
+        )
         self.saving = name, success, self.disk.submit(self._write, name, take, success)
 
     def _write(self, name: str, take: _Take, success: bool) -> None:
