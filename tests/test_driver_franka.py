@@ -91,21 +91,12 @@ def test_connecting_moves_nothing(sim: FrankaSim, link: FrankaLink) -> None:
 
 
 @pytest.mark.parametrize(("control", "bound"), [("impedance", 0.05), ("waypoints", 0.09)])
-def test_the_arm_follows_a_radian_of_sine(sim: FrankaSim, control: str, bound: float) -> None:
+def test_the_arm_follows_a_sine_and_comes_to_rest_from_full_motion(sim: FrankaSim, control: str, bound: float) -> None:
     link = Franka(sim.address, realtime="ignore", control=control).connect()
     try:
-        worst = swing(sim, link, 1.5)
-    finally:
-        link.close()
-    assert worst[0] < bound, worst  # 0.021 and 0.053 on an idle machine
-    assert worst[1:].max() < 0.02
-
-
-@pytest.mark.parametrize("control", ["impedance", "waypoints"])
-def test_a_stop_from_full_motion_comes_to_rest_and_holds(sim: FrankaSim, control: str) -> None:
-    link = Franka(sim.address, realtime="ignore", control=control).connect()
-    try:
-        swing(sim, link, 0.75)
+        worst = swing(sim, link, 0.75)
+        assert worst[0] < bound, worst  # 0.021 and 0.053 on an idle machine
+        assert worst[1:].max() < 0.02
         assert np.abs(sim.memory.qvel()).max() > 0.8
         before, began = sim.qpos(), sim.elapsed()
         link.stop()
@@ -121,8 +112,20 @@ def test_a_stop_from_full_motion_comes_to_rest_and_holds(sim: FrankaSim, control
         link.close()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("control", ["impedance", "waypoints"])
+def test_the_arm_follows_through_turns(sim: FrankaSim, control: str) -> None:
+    link = Franka(sim.address, realtime="ignore", control=control).connect()
+    try:
+        worst = swing(sim, link, 4.5)
+    finally:
+        link.close()
+    assert worst[0] < 0.1, worst
+    assert worst[1:].max() < 0.02
+
+
 def test_a_stop_from_another_thread_ends_the_stream(sim: FrankaSim, link: FrankaLink) -> None:
-    swing(sim, link, 0.5)
+    swing(sim, link, 0.3)
     target = link.state().qpos
     stopper = threading.Thread(target=link.stop)
     stopper.start()
@@ -151,7 +154,7 @@ def test_stop_and_close_work_in_any_state(sim: FrankaSim) -> None:
 
 
 def test_a_servo_that_hangs_leaves_the_arm_at_rest(sim: FrankaSim, link: FrankaLink) -> None:
-    swing(sim, link, 0.75)
+    swing(sim, link, 0.4)
     target = sim.qpos()
     assert wait(lambda: np.abs(sim.memory.qvel()).max() < 0.01)
     assert np.abs(sim.qpos() - target).max() < 0.3
@@ -189,11 +192,11 @@ def grip(link: FrankaLink, opening: float) -> None:
 
 
 def test_the_hand_closes_and_opens(sim: FrankaSim, link: FrankaLink) -> None:
-    grip(link, 0.0)
-    assert wait(lambda: sim.gripper() < 0.01)
-    grip(link, 0.6)
-    assert wait(lambda: abs(sim.gripper() - 0.6) < 0.01)
-    assert wait(lambda: abs(link.state().gripper[0] - 0.6) < 0.01)
+    grip(link, 0.7)
+    assert wait(lambda: abs(sim.gripper() - 0.7) < 0.01)
+    assert wait(lambda: abs(link.state().gripper[0] - 0.7) < 0.01)
+    grip(link, 0.02)
+    assert wait(lambda: sim.gripper() < 0.001)  # a grasp closes until it meets something
     grip(link, 1.0)
     assert wait(lambda: sim.gripper() > 0.99)
 
@@ -321,12 +324,14 @@ def test_the_arm_stands_when_its_client_is_gone(sim: FrankaSim, how: signal.Sign
 
 @pytest.mark.slow
 def test_the_emulated_arm_ends_with_the_process_that_started_it() -> None:
-    lines = "from hardware.emulators.franka import FrankaSim\nimport time\nprint(FrankaSim().start().pid, flush=True)\ntime.sleep(60)"
+    lines = "import time\nfrom hardware.emulators.franka import FrankaSim\nsim = FrankaSim().start()\n"
+    lines += "print(sim.pid, sim.path, flush=True)\ntime.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", lines], stdout=subprocess.PIPE, text=True, cwd=ARMS.parents[1]) as owner:
         assert owner.stdout is not None
-        pid = int(owner.stdout.readline())
+        pid, path = owner.stdout.readline().split()
         owner.kill()
     assert wait(lambda: not Path(f"/proc/{pid}").exists(), 10)
+    assert not Path(path).parent.exists()
 
 
 def test_a_wrong_address_is_one_clear_line_soon() -> None:
@@ -417,8 +422,8 @@ def body(**values: object) -> FrankaBody:
 
 
 def test_a_joint_moves_only_against_more_than_its_friction_and_stops_at_its_limit() -> None:
-    stuck, loose = body(torque=0.9 * DRY), body(torque=1.5 * DRY)
-    for _ in range(5000):
+    stuck, loose = body(torque=0.9 * DRY), body(torque=3 * DRY)
+    for _ in range(3000):
         stuck.step(0.001, np.zeros(7), 0.0)
         loose.step(0.001, np.zeros(7), 0.0)
     assert not stuck.qpos.any()

@@ -111,6 +111,8 @@ class FrankaHand:
             if running.wait(0.0):
                 self._finish(running)
                 running = None
+            elif self._grasping and holding and (wish is None or wish <= GRASP):
+                return running  # it holds; the answer is on its way
             elif self._resting.is_set() or (wish is not None and abs(wish - self._goal) > TURN):
                 self._hand.stop()
                 if not running.wait(0.5):

@@ -174,6 +174,7 @@ def main() -> None:
         memory = FrankaMemory(path, create=not given.memory)
         with contextlib.suppress(KeyboardInterrupt):
             serve(addresses, memory, qpos, arm.lower, arm.upper, given.parent)
+            shutil.rmtree(path.parent, ignore_errors=True)  # the parent is gone, and cannot
 
 
 if __name__ == "__main__":
