@@ -68,6 +68,14 @@ def resting(controller: Emulator) -> bool:
     return not np.any(controller.look()["qd"])
 
 
+def words_of(link: Link) -> str:
+    try:
+        link.state()
+    except RobotError as error:
+        return str(error)
+    return ""
+
+
 def fault(link: Link, kind: type[RobotError] = RobotError) -> str:
     """The words of the fault that shows within some time, while setpoints are sent."""
 
@@ -229,8 +237,7 @@ def test_a_loop_that_hangs_is_stopped_by_the_controllers_watchdog(spare: Emulato
     assert eventually(lambda: spare.look()["program"] == "STOPPED")
     assert eventually(lambda: resting(spare))
     assert "watchdog" in spare.look()["log"][-1]
-    with pytest.raises(RobotError, match="watchdog"):
-        faulty.state()
+    assert eventually(lambda: "watchdog" in words_of(faulty))
 
 
 CLIENT = """
@@ -372,7 +379,7 @@ def test_a_malformed_measurement_ends_it_and_never_us(spare: Emulator, faulty: L
         except RobotError as error:
             seen.append(str(error))
             break
-    assert any(word in seen[0] for word in ("malformed", "reports", "refused", "ended"))
+    assert any(word in seen[0] for word in ("malformed", "reports", "refused", "ended", "closed")), seen
     faulty.stop()
     assert eventually(lambda: spare.look()["program"] == "STOPPED" and resting(spare))
 
@@ -475,14 +482,6 @@ def test_a_gripper_that_would_move_or_does_not_answer_is_refused(spare: Emulator
     finally:
         spare.do("gripper_dead", False)
         link.close()
-
-
-def words_of(link: Link) -> str:
-    try:
-        link.state()
-    except RobotError as error:
-        return str(error)
-    return ""
 
 
 def test_measurements_are_dated_by_the_least_delay() -> None:

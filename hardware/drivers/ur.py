@@ -124,13 +124,14 @@ class UR:
             self._ask_first(arm)
         except Refused as error:
             raise RobotError(str(error)) from error
-        jaw = Robotiq(self.address, self.gripper_counts, self.grip) if self.gripper == "robotiq" else None
-        link = URLink(self, jaw)
-        try:
+        with contextlib.ExitStack() as undo:
+            jaw = Robotiq(self.address, self.gripper_counts, self.grip) if self.gripper == "robotiq" else None
+            if jaw:
+                undo.callback(jaw.close)
+            link = URLink(self, jaw)
+            undo.callback(link.close)
             link.begin()
-        except BaseException:
-            link.close()
-            raise
+            undo.pop_all()
         return link
 
     def _ask_first(self, arm: ArmModel) -> None:
@@ -171,7 +172,7 @@ class URLink:
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hardware.drivers.ur_client", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "hardware.drivers.ur_client", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # the vendor's client talks; ours carries results
@@ -224,7 +225,7 @@ class URLink:
             raise RobotError(f"a setpoint beyond the joint limits: {setpoint.qpos}")
         with self._wake:
             if not self._stopping and not self._tell(b"J" + SETPOINT.pack(*setpoint.qpos)):
-                raise self._fail(ArmLost("the process of ur-rtde takes no setpoints"))
+                raise self._fail(ArmLost("the process of ur-rtde ended, or hangs: it takes no setpoints"))
         if self._jaw:
             self._jaw.go(float(setpoint.gripper[0]))
 
@@ -281,7 +282,7 @@ class URLink:
                     self._state = self._checked(Frame.unpack(rest))
                 except (RobotError, Refused) as error:
                     self._fail(error)
-            elif kind in b"XL":
+            elif kind in (b"X", b"L"):
                 self._fail((ArmLost if kind == b"L" else RobotError)(rest.decode()))
             elif kind == b"R":
                 self._ready = True

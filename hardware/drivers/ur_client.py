@@ -25,7 +25,7 @@ from hardware.drivers.ur_dashboard import ENDED, GONE, PATIENCE, RUNNING, Gone, 
 
 VARIABLES = (
     *("timestamp", "actual_q", "actual_qd", "actual_current", "target_current", "robot_mode", "safety_mode"),
-    *("speed_scaling", "target_speed_fraction", "runtime_state", "robot_status_bits"),
+    *("speed_scaling", "target_speed_fraction", "robot_status_bits"),
 )
 """What the controller is asked to measure."""
 FRAME = struct.Struct("<2d6d6d6d6diiddI?")
