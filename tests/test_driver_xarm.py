@@ -495,6 +495,17 @@ def test_an_arm_that_must_not_be_driven_is_refused_by_name(
         assert not truth["enabled"]
 
 
+def test_a_second_program_takes_a_resting_arm_and_the_first_is_told(box: Emulator, link: Link) -> None:
+    start = link.state().qpos
+    stream(link, lambda t: start, 0.1)
+    second = bare(box.address).connect()
+    with pytest.raises(RobotError, match="left servo mode"):
+        link.state()
+    second.state()
+    second.close()
+    np.testing.assert_allclose(box.look()["q"], start, atol=1e-6)
+
+
 def test_an_arm_in_motion_is_not_taken_over(box: Emulator, link: Link) -> None:
     seen: list[str] = []
 

@@ -118,7 +118,9 @@ class XArm:
         client = open_client(self.address, reports=False)
         try:
             code, (error, _) = client.get_err_warn_code()
-            if code or not error:
+            if code:
+                raise refusal(f"{self.address}: asking for errors", code)
+            if not error:
                 return "there was no error"
             client.clean_error()
             client.set_state(4)
@@ -186,6 +188,8 @@ class _Link:
         driver = self._driver
         mass, *centre = driver.carried
         core = self._client.core
+        self._halt()
+        time.sleep(SETTLE)  # long enough for another program that had the resting arm to see that it was taken away
         for what, code in (
             ("enabling the motors", self._client.motion_enable(True)),
             ("the load", core.set_tcp_load(mass, [1000 * c for c in centre])[0]),
@@ -244,7 +248,7 @@ class _Link:
             if self._closed:
                 return
             self._stops += 1
-            self._setpoint, self._serving, self._fresh = None, False, True
+            self._setpoint, self._serving = None, False
         self._halt()
 
     def close(self) -> None:
@@ -300,9 +304,10 @@ class _Link:
             if stops != self._stops:
                 return
             code = self._client.set_servo_angle_j(setpoint, is_radian=True)
+            if not code:
+                self._fresh = False
         if code and stops == self._stops:
             raise self._refusal("a setpoint", code)
-        self._fresh = False
 
     def _enter(self, stops: int) -> bool:
         """Enters servo mode; False where a stop came between. Raises RobotError where that does not come about."""
@@ -326,6 +331,7 @@ class _Link:
 
     def _halt(self) -> None:
         with contextlib.suppress(Exception), self._talking:
+            self._fresh = True
             self._client.set_state(4)
 
     def _check_weight(self) -> None:
