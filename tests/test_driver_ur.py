@@ -277,7 +277,7 @@ def test_the_arm_rests_when_its_client_is_killed(spare: Emulator) -> None:
         assert eventually(lambda: spare.look()["clients"] == 0)
 
 
-@pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("signal_", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
 def test_the_watchdog_stops_the_arm_when_the_vendors_process_does_not(spare: Emulator, signal_: signal.Signals) -> None:
     link = UR(spare.address, gripper="none", watchdog_hz=3).connect()
     stream(link, turning(link.state().qpos), 0.2)
@@ -365,7 +365,7 @@ def test_a_silent_controller_is_noticed_before_its_sockets_close(spare: Emulator
     link.close()
 
 
-@pytest.mark.parametrize("kind", ["short", "long", "header"])
+@pytest.mark.parametrize("kind", ["short", pytest.param("long", marks=pytest.mark.slow), "header"])
 def test_a_malformed_measurement_ends_it_and_never_us(spare: Emulator, faulty: Link, kind: str) -> None:
     """Too short: the vendor's client reads beyond it. A length below its own: the vendor's client ends its process."""
     stream(faulty, turning(faulty.state().qpos), 0.1)
