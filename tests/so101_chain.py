@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hardware.api import RobotError
+from hardware.arm import Link
+from hardware.drivers.lerobot import LeRobotArm
 from hardware.emulators.feetech import Chain
 from hardware.model import load_arm
 
@@ -56,3 +62,44 @@ def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
         self.setPacketTimeoutMillis(300.0)
 
     monkeypatch.setattr("lerobot.motors.feetech.feetech.patch_setPacketTimeout", wait)
+
+
+@contextlib.contextmanager
+def lying(folder: Path) -> Iterator[Chain]:
+    """A calibrated arm that lies limp at its home; its goal registers hold what some other program left."""
+    calibrate(folder)
+    with Chain(np.array(ticks(HOME)) + OFFSETS) as servos:
+        install(servos)
+        servos.preset("Goal_Position", [1000] * 6)
+        yield servos
+
+
+def arm_at(chain: Chain, folder: Path) -> LeRobotArm:
+    """The driver of a chain, with a patience that a busy test machine does not exhaust: the arm's is 0.05 s."""
+    return LeRobotArm(chain.port, id="mine", calibration=folder, silence=0.5)
+
+
+def until(truth: Callable[[], Any], seconds: float = 3.0) -> Any:
+    """Waits for something to be so."""
+    end = time.monotonic() + seconds
+    while not (found := truth()):
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.005)
+    return found
+
+
+def failure(link: Link) -> RobotError | None:
+    try:
+        link.state()
+    except RobotError as error:
+        return error
+    return None
+
+
+def goals_sent(chain: Chain) -> list[tuple[int, ...]]:
+    """Goal positions of all sync writes that came [ticks]."""
+    found = []
+    for _, instruction, data in list(chain.received):
+        if instruction == 0x83 and data[0] == 42:
+            found.append(tuple(int.from_bytes(data[i + 1 : i + 3], "little") for i in range(2, len(data), 3)))
+    return found

@@ -1,4 +1,4 @@
-"""LeRobot's real bus code and SO-101 class against an emulated chain of servos on a pseudo-terminal; the arm file against the published."""
+"""LeRobot's real bus code and SO-101 class against an emulated chain of servos on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -8,21 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import mujoco
 import numpy as np
 import pytest
-from so101_chain import HOME, OFFSETS, RANGES, TICKS, be_patient, calibrate, install, mid, ticks
+from so101_chain import HOME, OFFSETS, RANGES, TICKS, arm_at, be_patient, calibrate, failure, goals_sent, install, lying, ticks, until
 
-from hardware.api import Action, ArmLost, RobotError
+from hardware.api import Action, RobotError
 from hardware.arm import Link
 from hardware.drivers.lerobot import LeRobotArm
-from hardware.emulators.feetech import OVERLOAD, Chain
-from hardware.limits import Limits
-from hardware.model import ArmModel, load_arm
-from hardware.reason import Reason
-from hardware.session import session
+from hardware.emulators.feetech import Chain
 
 pytest.importorskip("lerobot")
 pytest.importorskip("scservo_sdk")
@@ -35,18 +29,13 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def chain(tmp_path: Path) -> Iterator[Chain]:
-    """A calibrated arm that lies limp at its home; its goal registers hold what some other program left."""
-    calibrate(tmp_path)
-    with Chain(np.array(ticks(HOME)) + OFFSETS) as servos:
-        install(servos)
-        servos.preset("Goal_Position", [1000] * 6)
+    with lying(tmp_path) as servos:
         yield servos
 
 
 @pytest.fixture
 def driver(chain: Chain, tmp_path: Path) -> LeRobotArm:
-    # A patience that a busy test machine does not exhaust; the arm's is 0.05 s.
-    return LeRobotArm(chain.port, id="mine", calibration=tmp_path, silence=0.5)
+    return arm_at(chain, tmp_path)
 
 
 @pytest.fixture
@@ -55,32 +44,6 @@ def link(driver: LeRobotArm) -> Iterator[Link]:
     yield opened
     opened.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("lerobot")]
-
-
-def until(truth: Callable[[], Any], seconds: float = 3.0) -> Any:
-    """Waits for something to be so."""
-    end = time.monotonic() + seconds
-    while not (found := truth()):
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.005)
-    return found
-
-
-def failure(link: Link) -> RobotError | None:
-    try:
-        link.state()
-    except RobotError as error:
-        return error
-    return None
-
-
-def goals_sent(chain: Chain) -> list[tuple[int, ...]]:
-    """Goal positions of all sync writes that came [ticks]."""
-    found = []
-    for _, instruction, data in list(chain.received):
-        if instruction == 0x83 and data[0] == 42:
-            found.append(tuple(int.from_bytes(data[i + 1 : i + 3], "little") for i in range(2, len(data), 3)))
-    return found
 
 
 # --- before motion
@@ -331,90 +294,6 @@ def test_no_number_that_is_not_finite_reaches_the_bus(chain: Chain, link: Link, 
     assert len(goals_sent(chain)) == before
 
 
-# --- faults
-
-
-def test_unplugged_mid_motion_is_a_lost_arm(chain: Chain, link: Link) -> None:
-    link.send(Action(HOME + np.array([0.8, 0, 0, 0, 0]), np.array([0.5])))
-    time.sleep(0.1)
-    chain.unplug()
-    assert isinstance(until(lambda: failure(link)), ArmLost)
-    with pytest.raises(ArmLost):
-        link.send(Action(HOME, np.array([0.5])))
-    link.stop()
-    link.stop()
-
-
-def test_a_servo_that_falls_silent_is_a_lost_arm_by_name(chain: Chain, link: Link) -> None:
-    chain.silence(3)
-    error = until(lambda: failure(link))
-    assert isinstance(error, ArmLost)
-    assert "elbow_flex" in str(error)
-
-
-def test_power_loss_is_a_lost_arm_and_a_new_connection_holds_it_again(chain: Chain, driver: LeRobotArm) -> None:
-    link = driver.connect()
-    chain.power(False)
-    assert isinstance(until(lambda: failure(link)), ArmLost)
-    link.close()
-    chain.power(True)
-    assert not chain.registers("Torque_Enable").any()
-    again = driver.connect()
-    np.testing.assert_allclose(again.state().qpos, HOME, atol=0.02)
-    again.close()
-
-
-def test_overload_is_the_arms_fault_by_name_and_passes_when_cleared(chain: Chain, link: Link) -> None:
-    chain.report(5, OVERLOAD)
-    error = until(lambda: failure(link))
-    assert not isinstance(error, ArmLost)
-    assert "wrist_roll: overload" in str(error)
-    with pytest.raises(RobotError, match="overload"):
-        link.send(Action(HOME, np.array([0.5])))
-    sent = len(goals_sent(chain))
-    link.stop()
-    until(lambda: len(goals_sent(chain)) > sent)
-    chain.report(5, 0)
-    until(lambda: failure(link) is None)
-
-
-def test_broken_answers_are_asked_again(chain: Chain, link: Link) -> None:
-    before = link.state().time
-    chain.garble(3)
-    until(lambda: link.state().time > before + 0.1)
-    np.testing.assert_allclose(link.state().qpos, HOME, atol=0.02)
-
-
-def test_nothing_but_broken_answers_is_a_lost_arm(chain: Chain, link: Link) -> None:
-    chain.garble(10**9)
-    assert isinstance(until(lambda: failure(link)), ArmLost)
-
-
-def test_late_answers_do_not_pass_for_positions(chain: Chain, driver: LeRobotArm) -> None:
-    link = driver.connect()
-    chain.delay = 0.2  # beyond the wait for one answer: each comes when the next question is out
-    seen = []
-    end = time.monotonic() + 0.6
-    while time.monotonic() < end and failure(link) is None:
-        seen.append(link.state().qpos)
-        time.sleep(0.01)
-    assert np.abs(np.array(seen) - HOME).max() < 0.02
-    chain.delay = 0.0
-    link.close()
-
-
-def test_a_closed_link_says_so_and_closing_twice_is_nothing(driver: LeRobotArm) -> None:
-    link = driver.connect()
-    link.close()
-    link.close()
-    link.stop()
-    with pytest.raises(ArmLost, match="closed"):
-        link.send(Action(HOME, np.array([0.5])))
-    with pytest.raises(ArmLost, match="closed"):
-        link.state()
-    driver.connect().close()
-
-
 # --- other robots of LeRobot's
 
 
@@ -472,194 +351,3 @@ def test_a_robot_that_counts_radians_is_driven_where_it_is_said(bench: Callable[
 def test_what_another_robot_measures_is_doubted(bench: Callable[..., LeRobotArm], start: str, settings: dict, said: str) -> None:
     with pytest.raises(RobotError, match=said):
         bench(start, **settings).connect()
-
-
-# --- behind the safety filter
-
-
-def test_behind_the_filter_the_arm_goes_where_it_is_asked(driver: LeRobotArm, tmp_path: Path) -> None:
-    with session(driver, limits=Limits(driver.arm, speed=0.5, state_age=0.5), folder=tmp_path) as arm:
-        aim = HOME + np.array([0.4, -0.1, 0, 0, 0.3])
-        end = time.monotonic() + 4
-        while np.abs(arm.state().qpos - aim).max() > 0.03 and time.monotonic() < end:
-            arm.offer(Action(aim, np.array([1.0])), arm.state().time)
-            time.sleep(0.05)
-        assert arm.stopped is None
-        np.testing.assert_allclose(arm.state().qpos, aim, atol=0.03)
-        assert arm.state().gripper[0] > 0.9
-
-
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        (lambda chain: chain.unplug(), Reason.ARM_LOST),
-        (lambda chain: chain.silence(2), Reason.ARM_LOST),
-        (lambda chain: chain.power(False), Reason.ARM_LOST),
-        (lambda chain: chain.garble(10**9), Reason.ARM_LOST),
-        (lambda chain: chain.report(3, OVERLOAD), Reason.ARM_FAULT),
-        (lambda chain: chain.motors.push.__setitem__(2, -0.55), Reason.CONTACT),
-    ],
-    ids=["unplugged", "servo silent", "power lost", "line noise", "overload", "contact"],
-)
-def test_faults_in_motion_stop_with_their_reason(
-    chain: Chain, driver: LeRobotArm, tmp_path: Path, fault: Callable[[Chain], None], reason: Reason
-) -> None:
-    limits = Limits(driver.arm, speed=0.3, state_age=1.0, following=0.3)
-    with session(replace(driver, silence=0.3), limits=limits, folder=tmp_path) as arm:
-        began = None
-        for i in range(150):
-            arm.offer(Action(HOME + np.array([0.01 * i, 0, 0, 0, 0]), np.array([0.5])), arm.state().time)
-            time.sleep(0.02)
-            if i == 10:
-                assert arm.stopped is None
-                fault(chain)
-                began = time.monotonic()
-            if arm.stopped is not None:
-                break
-        assert arm.stopped is not None
-        assert arm.stopped.reason is reason, arm.stopped
-        assert began is not None
-        assert arm.stopped.time - began < 1.0
-
-
-# --- the chain itself
-
-
-def test_the_chain_speaks_the_packets_of_the_servos(chain: Chain) -> None:
-    import serial
-
-    def packet(*body: int) -> bytes:
-        return bytes([255, 255, *body, ~sum(body) & 0xFF])
-
-    with serial.Serial(chain.port, 1_000_000, timeout=0.5) as port:
-        port.write(b"\x00\xff" + packet(2, 2, 1))  # garbage, then a ping
-        assert port.read(6) == packet(2, 2, 0)
-        port.write(packet(2, 4, 2, 3, 2))
-        assert port.read(8) == packet(2, 4, 0, 0x09, 0x03)  # model 777
-        port.write(packet(2, 5, 4, 42, 0x34, 0x08))  # a goal, registered
-        assert port.read(6) == packet(2, 2, 0)
-        assert chain.registers("Goal_Position")[1] == 1000
-        port.write(packet(0xFE, 2, 5))
-        port.write(packet(2, 4, 3, 56, 9))  # positions cannot be written
-        assert port.read(6) == packet(2, 2, 0)
-        assert chain.registers("Goal_Position")[1] == 0x834
-        assert chain.positions[1] == ticks(HOME)[1]
-        port.write(b"\xff\xff" + bytes([2, 2, 1, 0]) + packet(2, 2, 2) + packet(2, 2, 1))  # wrong checksum; a read of nothing; a ping
-        assert port.read(6) == packet(2, 2, 0)
-        assert port.read(1) == b""
-
-
-def test_a_locked_servo_forgets_its_eeprom_with_the_power(chain: Chain, driver: LeRobotArm) -> None:
-    driver.connect().close()
-    assert set(chain.registers("P_Coefficient")) == {16}
-    chain.power(False)
-    chain.power(True)
-    assert set(chain.registers("P_Coefficient")) == {16}, "LeRobot unlocks before it configures"
-    assert not chain.registers("Acceleration").any(), "SRAM is gone"
-
-
-# --- with an arm in MuJoCo behind the servos
-
-
-def mujoco_arm(arm: ArmModel) -> tuple[mujoco.MjModel, mujoco.MjData]:
-    """The arm of a file, its capsules for mass, servos as the published model has them."""
-    spec = mujoco.MjSpec()
-    spec.compiler.degree = False
-    spec.option.timestep = 0.002
-    body = spec.worldbody
-    for i, joint in enumerate(arm.joints):
-        body = body.add_body(name=joint.name, pos=joint.pos, quat=joint.quat)
-        body.add_joint(name=joint.name, axis=joint.axis, range=(joint.lower, joint.upper), damping=0.6, frictionloss=0.052, armature=0.028)
-        capsules = [c for c in arm.capsules if c.link == i + 1][:2]  # the jaw's swept volume weighs nothing
-        for c in capsules:
-            body.add_geom(
-                type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=[*c.start, *c.end], size=[c.radius, 0, 0], mass=0.05, contype=0, conaffinity=0
-            )
-        servo = spec.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-        servo.set_to_position(kp=17.8)
-        servo.forcerange, servo.forcelimited = [-joint.effort, joint.effort], True
-    model = spec.compile()
-    return model, mujoco.MjData(model)
-
-
-@pytest.mark.slow
-def test_a_mujoco_arm_behind_the_servos_holds_and_follows_under_gravity(tmp_path: Path) -> None:
-    arm = load_arm("so101")
-    model, data = mujoco_arm(arm)
-    data.qpos[:] = HOME
-    gains = model.actuator_gainprm.copy(), model.actuator_biasprm.copy()
-    jaw = float(ticks(HOME)[5])
-    left = 0.0
-
-    def drive(goals: np.ndarray, dt: float) -> np.ndarray:
-        nonlocal left
-        limp = np.isnan(goals[:5])
-        model.actuator_gainprm[:] = np.where(limp[:, None], 0, gains[0])
-        model.actuator_biasprm[:] = np.where(limp[:, None], 0, gains[1])
-        data.ctrl[:] = np.where(limp, 0, (goals[:5] - OFFSETS[:5] - [mid(i) for i in range(5)]) * TICKS)
-        left += dt
-        while left >= model.opt.timestep:
-            mujoco.mj_step(model, data)
-            left -= model.opt.timestep
-        return np.append(data.qpos / TICKS + [mid(i) for i in range(5)] + OFFSETS[:5], jaw)
-
-    calibrate(tmp_path)
-    with Chain(np.array(ticks(HOME)) + OFFSETS, drive=drive) as chain:
-        install(chain)
-        chain.preset("Goal_Position", ticks(HOME))
-        chain.preset("Torque_Enable", [1] * 6)
-        link = LeRobotArm(chain.port, id="mine", calibration=tmp_path, silence=0.5).connect()
-        try:
-            time.sleep(0.4)
-            state = link.state()
-            sag = np.abs(state.qpos - HOME)
-            assert 0.005 < sag.max() < 0.1, "gravity pulls, the servos hold"
-            assert np.abs(state.effort[1:4]).max() > 0.1
-            start = time.monotonic()
-            for i in range(1, 51):
-                wave = 0.25 * np.sin(2 * np.pi * i / 50)
-                link.send(Action(HOME + np.array([wave, wave / 2, 0, 0, wave]), np.array([0.5])))
-                time.sleep(max(0.0, start + i / 50 - time.monotonic()))
-            until(lambda: np.abs(link.state().qvel).max() < 0.05)
-            np.testing.assert_allclose(link.state().qpos, HOME, atol=0.1)
-            np.testing.assert_allclose(link.state().qpos, data.qpos, atol=0.01)
-            link.stop()
-            high = arm.tool(link.state().qpos)[2, 3]
-            time.sleep(0.3)
-            assert arm.tool(link.state().qpos)[2, 3] > high - 0.005
-            chain.power(False)
-            time.sleep(0.6)
-            with pytest.raises(ArmLost):
-                link.state()
-            assert chain.positions is not None
-            assert arm.tool(data.qpos)[2, 3] < high - 0.02, "without power it falls"
-        finally:
-            link.close()
-
-
-# --- the arm file
-
-
-@pytest.mark.parametrize(
-    ("qpos", "pos", "turn"),
-    [
-        ((0, 0, 0, 0, 0), (0.391362, -1.1e-5, 0.226469), ((0, 0, -1), (-0.04866, 0.99882, 0), (0.99882, 0.04866, 0))),
-        (
-            (0.3, -0.6, 0.8, 0.5, -1.0),
-            (0.272266, -0.065341, 0.097879),
-            ((0.05079, 0.68083, -0.73068), (-0.923, 0.31143, 0.22603), (0.38144, 0.66294, 0.64422)),
-        ),
-    ],
-)
-def test_forward_kinematics_is_that_of_the_published_model(qpos: tuple, pos: tuple, turn: tuple) -> None:
-    # Site gripperframe and body gripper of so101_new_calib.xml, as MuJoCo computes them.
-    arm = load_arm("so101")
-    np.testing.assert_allclose(arm.tool(np.array(qpos))[:3, 3], pos, atol=2e-6)
-    np.testing.assert_allclose(arm.frames(np.array(qpos))[-1][:3, :3], turn, atol=2e-5)
-
-
-def test_home_points_down_over_the_table_and_closes_across() -> None:
-    tool = load_arm("so101").tool(HOME)
-    np.testing.assert_allclose(tool[:3, 2], [0, 0, -1], atol=1e-3)
-    np.testing.assert_allclose(np.abs(tool[:3, 1]), [0, 1, 0], atol=1e-3)
-    assert 0.05 < tool[2, 3] < 0.1

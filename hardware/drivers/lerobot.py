@@ -174,7 +174,7 @@ class _Link:
         self._driver, self._units, self._port = driver, units, port
         self._goal = Action(*units.measured(goals))
         self._changed = threading.Condition()
-        self._wanted: Action | None = None
+        self._wanted: tuple[Action, dict[str, float]] | None = None
         self._closing = False
         self._trouble: RobotError | None = None
         self._samples: deque[tuple[float, np.ndarray]] = deque(maxlen=WINDOW)
@@ -190,20 +190,20 @@ class _Link:
         """The newest measurement."""
         with self._changed:
             if self._trouble is not None:
-                raise self._trouble
+                raise self._trouble.with_traceback(None)  # raised again and again: it must not grow
             if self._newest is None or self._closing:
                 raise ArmLost(f"{self._driver.kind} at {self._driver.address} is closed")
             return self._newest
 
     def send(self, setpoint: Action) -> None:
         """Hands the setpoint to the thread, which sends it at once."""
-        self._units.asked(setpoint)
+        values = self._units.asked(setpoint)
         with self._changed:
             if self._trouble is not None:
-                raise self._trouble
+                raise self._trouble.with_traceback(None)
             if self._closing:
                 raise ArmLost(f"{self._driver.kind} at {self._driver.address} is closed")
-            self._wanted = setpoint
+            self._wanted = Action(setpoint.qpos.copy(), setpoint.gripper.copy()), values
             self._changed.notify_all()
 
     def stop(self) -> None:
@@ -212,7 +212,8 @@ class _Link:
             if self._newest is not None and not self._closing:
                 at, goal = self._newest.qpos, self._goal
                 pose = np.clip(at + np.clip(goal.qpos - at, -SAG, SAG), self._driver.arm.lower, self._driver.arm.upper)
-                self._wanted = Action(pose, goal.gripper)
+                held = Action(pose, goal.gripper)
+                self._wanted = held, self._units.asked(held)
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -245,11 +246,11 @@ class _Link:
             self._changed.wait_for(lambda: self._wanted is not None or self._closing, max(0.0, due - time.monotonic()))
             wanted, self._wanted = self._wanted, None
             if wanted is not None:
-                self._goal = wanted
+                self._goal = wanted[0]
             elif self._closing:
                 return False
         if wanted is not None:
-            self._port.write(self._units.asked(wanted))
+            self._port.write(wanted[1])
         return True
 
     def _read(self) -> None:

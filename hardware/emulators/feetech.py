@@ -230,6 +230,11 @@ class Chain:
         """The next answers have a wrong checksum."""
         self._garble = answers
 
+    def babble(self, noise: bytes) -> None:
+        """Noise on the line, towards the client."""
+        if self._ends is not None:
+            os.write(self._ends[0], noise)
+
     def power(self, on: bool) -> None:
         """Cuts the servos' supply, or gives it back: they then lie limp, and know what their EEPROM kept."""
         with self._lock:
