@@ -7,10 +7,8 @@ final until a person calls `recover`: nothing here clears them by itself.
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 
 from hardware.api import Action, ActionError, ArmLost, RobotError
 from hardware.arm import ArmState
+from hardware.drivers.franka_connect import check_kinematics, in_time, translate, vendor
 from hardware.drivers.franka_hand import FrankaHand
 from hardware.model import ArmModel, load_arm
 
@@ -36,8 +35,6 @@ BRAKING = 6.0
 """Of the fastest joint in a stop [rad/s^2]; the slowest of the arm's joints may do 7.5."""
 SETTLE = 0.5
 """Longest that the arm may take to stand after its reference does [s]."""
-FLANGE = 0.107
-"""Of the last joint's frame to the flange, along z [m]."""
 READY = {"Idle", "Move"}
 """Modes of the arm in which it may be driven."""
 HINTS = {
@@ -73,8 +70,8 @@ class Franka:
     """With which the hand holds [N], 1 to 70."""
     realtime: str = "enforce"
     """"enforce": refuse to run without a real-time kernel; "ignore": simulators."""
-    silence: float = 0.3
-    """Longest time without a measurement before the arm counts as lost [s]."""
+    silence: float | None = None
+    """Longest time without a measurement before the arm counts as lost [s]; by default 0.08, and 0.45 with realtime=ignore."""
     timeout: float = 5.0
     """Longest that connecting may take [s]."""
 
@@ -87,9 +84,9 @@ class Franka:
             values = getattr(self, name)
             if len(values) != length or not all(0 < value < 1e4 for value in values):
                 raise RobotError(f"robot=franka: {name} is {values}; give {length} values above 0")
-        ranges = {"gripper_speed": (0.01, 0.1), "gripper_force": (1, 70), "silence": (0.05, 1), "timeout": (0.5, 60)}
+        ranges = {"gripper_speed": (0.01, 0.1), "gripper_force": (1, 70), "silence": (0.02, 1), "timeout": (0.5, 60)}
         for name, (least, most) in ranges.items():
-            if not least <= getattr(self, name) <= most:
+            if getattr(self, name) is not None and not least <= getattr(self, name) <= most:
                 raise RobotError(f"robot=franka: {name} is {getattr(self, name)}; it may be {least} to {most}")
 
     @cached_property
@@ -101,27 +98,37 @@ class Franka:
         return arm if self.gripper else replace(arm, gripper=0)
 
     @property
+    def patience(self) -> float:
+        """How long the arm may be silent [s]."""
+        return self.silence or (0.08 if self.realtime == "enforce" else 0.45)
+
+    @property
     def servo_hz(self) -> float:
         """Setpoints a second [Hz]: with twice as many the following error falls from 12 to 9 mrad at 1 rad/s."""
         return 100.0
 
     def connect(self) -> FrankaLink:
         """Opens the connection, sets collision thresholds; moves nothing. Raises RobotError: what is missing or refused."""
-        arm, franky = self.arm, _vendor()
-        robot, hand = _in_time(self, lambda: _open(self, franky))
+        arm, franky = self.arm, vendor()
+        robot, hand = in_time(self.address, self.timeout, lambda: self._open(franky))
         try:
             state = robot.state
             mode = state.robot_mode.name
             if mode not in READY:
                 raise RobotError(f"{self.address}: the arm is in mode {mode}, errors {state.current_errors!r}; {HINTS.get(mode, '')}")
-            _check_kinematics(self.address, arm, state)
+            check_kinematics(self.address, arm, state)
             robot.set_collision_behavior(list(self.collision_torque), list(self.collision_force))
             jaw = FrankaHand(self.address, hand, self.gripper_speed, self.gripper_force) if hand is not None else None
         except RobotError:
             raise
         except Exception as error:
-            raise _translate(self.address, error) from error
+            raise translate(self.address, error) from error
         return FrankaLink(self, franky, robot, jaw)
+
+    def _open(self, franky: Any) -> tuple[Any, Any]:
+        realtime = franky.RealtimeConfig.Enforce if self.realtime == "enforce" else franky.RealtimeConfig.Ignore
+        robot = franky.Robot(self.address, realtime_config=realtime)
+        return robot, franky.Gripper(self.address) if self.gripper else None
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,7 @@ class FrankaLink:
         except RobotError:
             raise
         except Exception as error:
-            self._fault = _translate(self.driver.address, error)
+            self._fault = translate(self.driver.address, error)
             raise self._fault from error
         finally:
             self._lock.release()
@@ -212,7 +219,7 @@ class FrankaLink:
         try:
             self._robot.recover_from_errors()
         except Exception as error:
-            raise _translate(self.driver.address, error) from error
+            raise translate(self.driver.address, error) from error
         if self.hand:
             self.hand.recover()
         deadline = time.monotonic() + 1.0
@@ -237,7 +244,7 @@ class FrankaLink:
         if self._closing.is_set():
             raise ArmLost(f"{address}: this link is closed; connect again")
         age = time.monotonic() - newest.time
-        if age > self.driver.silence:
+        if age > self.driver.patience:
             raise ArmLost(f"{address}: the arm has not measured itself for {age:.2f} s: power, network, or another program has it")
         if self._fault is not None:
             raise type(self._fault)(str(self._fault))
@@ -309,7 +316,7 @@ class FrankaLink:
             self._robot.poll_motion()
             self._fault = RobotError(f"{self.driver.address}: the arm ended the motion by itself")
         except Exception as error:
-            self._fault = _translate(self.driver.address, error)
+            self._fault = translate(self.driver.address, error)
         raise self._fault
 
     def _brake(self) -> None:
@@ -324,16 +331,16 @@ class FrankaLink:
                     self._robot.move(self._franky.JointMotion(self._aim), asynchronous=True)  # JointStopMotion would swing back
                 else:
                     self._robot.move(self._franky.JointStopMotion(), asynchronous=True)
-            if not self._robot.join_motion(2.0) and time.monotonic() - self._newest.time < self.driver.silence:
+            if not self._robot.join_motion(2.0) and time.monotonic() - self._newest.time < self.driver.patience:
                 self._robot.stop()  # only while the arm answers: this call waits for it
         except Exception as error:
-            self._fault = self._fault or _translate(self.driver.address, error)
+            self._fault = self._fault or translate(self.driver.address, error)
 
     def _slow_down(self, motion: Any) -> None:
         """The reference comes to rest at BRAKING, then the arm does: one that stopped at once would be overshot by 0.07 rad."""
         qpos, speed = self._aim, self._speed
         began, duration = time.monotonic(), float(np.abs(speed).max()) / BRAKING
-        while (t := time.monotonic() - began) < duration + SETTLE and time.monotonic() - self._newest.time < self.driver.silence:
+        while (t := time.monotonic() - began) < duration + SETTLE and time.monotonic() - self._newest.time < self.driver.patience:
             left = max(0.0, 1 - t / duration) if duration else 0.0
             passed = min(t, duration)
             way = speed * passed * (1 - passed / (2 * duration)) if duration else 0.0
@@ -341,60 +348,3 @@ class FrankaLink:
             if not left and np.abs(self._newest.qvel).max() < STILL:
                 return
             time.sleep(READ)
-
-
-def _vendor() -> Any:
-    try:
-        return importlib.import_module("franky")
-    except ImportError as error:
-        raise RobotError(f"robot=franka needs franky-control: pip install franky-control ({error})") from error
-
-
-def _open(driver: Franka, franky: Any) -> tuple[Any, Any]:
-    realtime = franky.RealtimeConfig.Enforce if driver.realtime == "enforce" else franky.RealtimeConfig.Ignore
-    robot = franky.Robot(driver.address, realtime_config=realtime)
-    return robot, franky.Gripper(driver.address) if driver.gripper else None
-
-
-def _in_time(driver: Franka, opened: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
-    """What `opened` returns; libfranka itself waits for a minute. Raises RobotError."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append(opened())
-        except Exception as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run, name="franka connect", daemon=True)
-    thread.start()
-    thread.join(driver.timeout)
-    if not outcome:
-        raise ArmLost(
-            f"{driver.address} took the connection but said nothing for {driver.timeout} s: another program has the arm, or it is starting"
-        )
-    if isinstance(outcome[0], Exception):
-        raise _translate(driver.address, outcome[0]) from outcome[0]
-    return outcome[0]
-
-
-def _check_kinematics(address: str, arm: ArmModel, state: Any) -> None:
-    """Raises RobotError where the arm's own flange is not where the model has it: another arm, or another model."""
-    ours = (arm.frames(state.q)[-1] @ np.array([0, 0, FLANGE, 1]))[:3]
-    theirs = (state.O_T_EE * state.F_T_EE.inverse).translation
-    gap = float(np.linalg.norm(ours - theirs))
-    if gap > 0.005:
-        raise RobotError(
-            f"{address}: the arm says its flange is {gap:.3f} m from where {arm.name!r} has it; give model= the arm that it is"
-        )
-
-
-def _translate(address: str, error: Exception) -> RobotError:
-    """Ours for one of the vendor's, in the arm's own words."""
-    words = " ".join(str(error).removeprefix("libfranka: ").split())
-    lost = type(error).__name__ in ("NetworkException", "RuntimeError")  # its network library throws the latter
-    if "realtime" in words.lower():
-        words += " Boot a real-time kernel (docs/drivers/franka.md); realtime=ignore is for simulators"
-    if type(error).__name__ == "IncompatibleVersionException":
-        words += " Install the wheel of franky-control for the version of this arm (docs/drivers/franka.md)"
-    return (ArmLost if lost else RobotError)(f"{address}: {words}")
