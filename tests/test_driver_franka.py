@@ -269,7 +269,8 @@ def test_contact_torques_are_measured(sim: FrankaSim, link: FrankaLink) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)], ids=["power lost", "network cut"])
 def test_a_lost_arm_is_noticed_soon(how: signal.Signals) -> None:
-    with FrankaSim() as sim:
+    with FrankaSim(tuple(HOME + 0.1)) as sim:
+        np.testing.assert_allclose(sim.qpos(), HOME + 0.1)
         link = Franka(sim.address, realtime="ignore").connect()
         swing(sim, link, 0.2)
         target = link.state().qpos

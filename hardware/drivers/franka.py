@@ -21,7 +21,7 @@ from hardware.drivers.franka_connect import check_kinematics, in_time, translate
 from hardware.drivers.franka_hand import FrankaHand
 from hardware.model import ArmModel, load_arm
 
-JUMP = 0.05
+JUMP = 0.02
 """Furthest that the first setpoint may be from the measured pose [rad]."""
 READ = 0.004
 """Between readings of the arm's state [s]."""
@@ -274,7 +274,7 @@ class FrankaLink:
         jump = float(np.abs(qpos - measured).max())
         if jump > JUMP:
             raise ActionError(f"the first setpoint is {jump:.3f} rad away from where the arm is; begin at the measured pose")
-        self._aim, self._speed, self._sent_at = measured, np.zeros(7), time.monotonic()
+        self._aim, self._speed, self._sent_at = qpos, np.zeros(7), time.monotonic()  # no speed where there was no setpoint before
         if self.driver.control == "impedance":
             motion = self._franky.JointImpedanceTrackingMotion(stiffness=np.array(self.driver.stiffness))
             motion.set_reference(self._franky.JointReference(q=measured))
