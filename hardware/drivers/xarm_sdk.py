@@ -22,6 +22,9 @@ from hardware.api import ArmLost, RobotError
 
 PATIENCE = 5.0
 """Longest that connecting may take [s]."""
+PORT = 502
+VERSION = bytes.fromhex("0001 0002 0001 01")
+"""A request for the firmware's version."""
 ANSWER = 0.5
 """Longest wait for a reply [s]."""
 CODES = {
@@ -42,7 +45,7 @@ LOST = (-1, 3, 8)
 
 
 def open_client(address: str, reports: bool) -> Any:
-    """A connected client, its call for each report still unset; nothing has been enabled or moved.
+    """A connected client; nothing has been enabled or moved.
 
     Args:
         address: a name or an IPv4 address.
@@ -57,6 +60,7 @@ def open_client(address: str, reports: bool) -> Any:
         number = socket.gethostbyname(address)
     except OSError as error:
         raise RobotError(f"robot=xarm: address {address!r} cannot be resolved: {error}") from error
+    _knock(address, number)
     # The control box's own program leaves a local socket in /tmp, which the client would prefer to the address (forbid_uds).
     kind = {"report_type": "real", "enable_report": reports, "forbid_uds": True, "timed_comm": False, "check_cmdnum_limit": False}
     client = sdk.XArmAPI(number, is_radian=True, do_not_open=True, **kind)
@@ -75,7 +79,7 @@ def open_client(address: str, reports: bool) -> Any:
         close_client(client)
         raise ArmLost(f"{address} took the connection and did not answer within {PATIENCE} s: restart the control box")
     if trouble or not client.connected:
-        raise ArmLost(f"{address} does not answer on port 502: is the control box on, and the address right?") from (trouble or [None])[0]
+        raise ArmLost(f"{address}: the client could not connect: {trouble[0] if trouble else 'the connection broke'}")
     if reports and not client._arm.reported:  # the SDK swallows this failure, and shows it nowhere else
         close_client(client)
         raise ArmLost(f"{address} gives no reports on port 30003")
@@ -101,6 +105,19 @@ def refusal(what: str, code: int) -> RobotError:
     """The error that a return code is."""
     words = f"{what}: {CODES.get(code, 'refused')} (code {code})"
     return ArmLost(words) if code in LOST else RobotError(words)
+
+
+def _knock(address: str, number: str) -> None:
+    """Asks for the version, once. Raises ArmLost where no answer comes: the SDK would ask on for minutes, in the background."""
+    try:
+        with socket.create_connection((number, PORT), timeout=PATIENCE) as probe:
+            probe.sendall(VERSION)
+            if not probe.recv(1):
+                raise ArmLost(f"{address} closed the connection: restart the control box")
+    except TimeoutError as error:
+        raise ArmLost(f"{address} did not answer on port {PORT} within {PATIENCE} s: restart the control box") from error
+    except OSError as error:
+        raise ArmLost(f"{address} does not answer on port {PORT} ({error}): is the control box on, and the address right?") from error
 
 
 def _sdk() -> Any:
