@@ -104,7 +104,7 @@ class Franka:
 
     @property
     def servo_hz(self) -> float:
-        """Setpoints a second [Hz]: with twice as many the following error falls from 12 to 9 mrad at 1 rad/s."""
+        """Setpoints a second [Hz]: with twice as many the following error falls from 12 to 8 mrad at 1 rad/s."""
         return 100.0
 
     def connect(self) -> FrankaLink:
