@@ -244,7 +244,7 @@ def test_what_cannot_be_is_refused_by_name(sam2: Sam2, folder: Path) -> None:
         blind_folder.start("side", frame, Click(50, 40))
 
 
-def test_without_weights_one_line_says_which_files_to_bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_weights_one_line_says_which_files_to_bring(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="needs transformers: pip install transformers==5.23.0")
     (tmp_path / "empty").mkdir()
     frame = Frame(picture(), 0.0, 0)
@@ -253,6 +253,22 @@ def test_without_weights_one_line_says_which_files_to_bring(tmp_path: Path, monk
         with pytest.raises(SegmenterError, match=r"hf download .* --local-dir FOLDER` \(config.json, model.safetensors") as error:
             make.start("side", frame, prompt)
         assert "\n" not in str(error.value)
+
+
+def test_a_hub_that_is_out_of_reach_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers", reason="needs transformers: pip install transformers==5.23.0")
+    asked = []
+
+    def refuse(address: tuple[str, int], timeout: float) -> None:
+        asked.append(address)
+        raise OSError("no network")
+
+    monkeypatch.setattr(weights, "create_connection", refuse)
+    monkeypatch.setattr(weights, "getproxies", dict)
+    for model, what in ((Sam2("nobody/nothing"), Click(50, 40)), (Sam2(detector=Detector("nobody/nothing")), Words("the mug"))):
+        with pytest.raises(SegmenterError, match="hf download nobody/nothing --local-dir FOLDER"):
+            model.start("side", Frame(picture(), 0.0, 0), what)
+    assert len(asked) == 2
 
 
 def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
