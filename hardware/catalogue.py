@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_type_hints
 
 from hardware.api import RobotError
@@ -85,6 +85,9 @@ def open_driver(name: str, address: str = "", settings: Mapping[str, Any] | None
     made = getattr(importlib.import_module(module), noun)
     values = dict(settings or {}) | ({"address": address} if address else {})
     hints, known = get_type_hints(made), [field.name for field in fields(made)]
+    for needed in fields(made):
+        if needed.name not in values and needed.default is MISSING and needed.default_factory is MISSING:
+            raise RobotError(f"robot={name} needs {needed.name}=..., as in {row.guide}")
     for key, value in values.items():
         if key not in known:
             raise RobotError(f"robot={name} has no setting {key!r}; it has: {', '.join(known)}")
