@@ -30,6 +30,7 @@ from hardware.calibration import load_calibration
 from hardware.camera_watch import CameraWatch
 from hardware.catalogue import find_robot
 from hardware.jog import Control, Rates, Teleop
+from hardware.safety import forbidden_place
 from hardware.segmenter import Box, Click, Prompt, Words
 from hardware.session import Session, session
 from hardware.station import Station
@@ -171,6 +172,7 @@ def _record(cfg: RecordConfig, rig: Rig, station: Station, control: Control, wri
         prepare=lambda number: _prepare(cfg, rig, station, number),
         stopped=lambda: arm.stopped,
         clear=arm.clear,
+        forbidden=lambda qpos: forbidden_place(arm.limits, qpos),
         say=_say,
     )
 

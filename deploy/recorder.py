@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,7 @@ def record_episodes(
     prepare: Callable[[int], Mapping[str, Any]] = lambda number: {},
     stopped: Callable[[], Stop | None] = lambda: None,
     clear: Callable[[], None] = lambda: None,
+    forbidden: Callable[[np.ndarray], str] = lambda qpos: "",
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Records until the person ends it. An episode is on the disk before the next one begins: a killed recorder loses one at most.
@@ -72,6 +73,8 @@ def record_episodes(
             returns what goes into the provenance. Raises RobotError or SegmenterError where it cannot begin.
         stopped: why the arm was stopped; an episode in which that happens is dropped.
         clear: is called once the person has looked and presses start; raises RobotError where the arm must not go on.
+        forbidden: what forbids joint positions (n,) [rad], empty where nothing does: a target does not go there, and a hand that pushes
+            against the table comes to no stop.
         say: is told what happens.
 
     Returns:
@@ -82,7 +85,7 @@ def record_episodes(
         StoreError: an episode cannot be written.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="episodes") as disk:
-        loop = _Recorder(robot, control, writer, arm, manner, prepare, stopped, clear, say, disk)
+        loop = _Recorder(robot, control, writer, arm, manner, prepare, stopped, clear, forbidden, say, disk)
         dt = 1 / writer.info.fps
         due, missed = clock.now(), 0
         try:
@@ -168,6 +171,7 @@ class _Recorder:
     prepare: Callable[[int], Mapping[str, Any]]
     stopped: Callable[[], Stop | None]
     clear: Callable[[], None]
+    forbidden: Callable[[np.ndarray], str]
     say: Callable[[str], None]
     disk: ThreadPoolExecutor
     ended: bool = False
@@ -180,7 +184,7 @@ class _Recorder:
     take: _Take | None = None
     saving: tuple[str, bool, Future[None]] | None = None
     halted: bool = False
-    away: bool = False
+    hindered: bool = False
     full: bool = False
 
     @property
@@ -196,10 +200,9 @@ class _Recorder:
         seen = self.robot.observe()
         hand = self.control.read(now)
         before = self.aim or aim_at(self.arm, seen.qpos, seen.gripper)
-        self.aim = advance(self.arm, before, hand, seen.qpos, self.dt, self.manner.rates)
+        self.aim = self._allowed(before, advance(self.arm, before, hand, seen.qpos, self.dt, self.manner.rates), hand)
         asked = Action(*(v.astype(np.float32).astype(float) for v in (self.aim.qpos, self.aim.gripper)))  # bit by bit what is stored
         sent = self.robot.command(asked)
-        self._near(before, hand)
         if self.take is not None:
             self._keep(seen, asked, sent, missed, moved=_differ(self.aim, before))
         for button in hand.buttons:
@@ -227,11 +230,15 @@ class _Recorder:
             self.full = True
             self.say(f"{self.manner.seconds:g} s are full, nothing more is recorded: success, failure or discard?")
 
-    def _near(self, aim: Aim, hand: Hand) -> None:
-        said = apart(self.arm, aim, hand, self.manner.rates) if isinstance(hand, JointTargets) else ""
-        if said and not self.away:
+    def _allowed(self, before: Aim, new: Aim, hand: Hand) -> Aim:
+        """The new aim, or the old one with the new gripper where it must not go; says so once."""
+        said = apart(self.arm, before, hand, self.manner.rates) if isinstance(hand, JointTargets) else ""
+        if not np.array_equal(new.qpos, before.qpos) and (place := self.forbidden(new.qpos)):
+            said, new = f"no further: {place}", replace(before, gripper=new.gripper)
+        if said and not self.hindered:
             self.say(said)
-        self.away = bool(said)
+        self.hindered = bool(said)
+        return new
 
     def _halt(self, stop: Stop, hand: Hand) -> None:
         """The arm was stopped: a person must look, and say so."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,11 @@ from hardware.arm import ArmState
 from hardware.blackbox import BLOCKED, RESTING, UNMEASURED, BlackBox, BoxPlan, RecordedWatch
 from hardware.blackbox_file import HEAD, dump, open_blackbox
 from hardware.camera import Frame
+from hardware.limits import Limits
+from hardware.model import ArmModel, load_arm
 from hardware.reason import Reason, Stop
 from hardware.safety import Tick
+from hardware.session import session
 
 CAMERAS = {"side": (12, 21), "wrist": (8, 8)}
 PLAN = BoxPlan(("a", "b", "c"), CAMERAS, servo_hz=20, calls_hz=4, chunk=5, seconds=5, megabytes=1)
@@ -232,6 +236,65 @@ def test_where_it_cannot_be_written_one_line_says_so_and_nothing_is_left(tmp_pat
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "\n" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@dataclass
+class Still:
+    """An arm that is where it was sent, and its link."""
+
+    arm: ArmModel
+    servo_hz: float = 200.0
+    address: str = "still"
+    sent: Action | None = None
+    effort: float = 0.0
+
+    def connect(self) -> Still:
+        return self
+
+    def state(self) -> ArmState:
+        home, n = np.array(self.arm.home), len(self.arm.joints)
+        at = self.sent or Action(home, np.ones(1))
+        return ArmState(at.qpos, np.zeros(n), np.full(n, self.effort), at.gripper, time.monotonic())
+
+    def send(self, setpoint: Action) -> None:
+        self.sent = setpoint
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_stop_goes_through_though_its_black_box_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "full").write_text("")
+    driver = Still(load_arm("panda"))
+    limits = Limits(driver.arm, state_age=5.0, heartbeat=5.0)  # of a busy machine
+    joints = tuple(joint.name for joint in driver.arm.joints)
+    box = BlackBox(BoxPlan(joints, {}, driver.servo_hz, 2.5, 16, seconds=20))
+    with session(driver, limits=limits, recorder=box, folder=tmp_path) as arm:
+        arm.offer(Action(np.array(driver.arm.home) + 0.1, np.zeros(1)), time.monotonic())
+        time.sleep(0.1)
+        driver.effort = 500.0
+        end = time.monotonic() + 10
+        while arm.stopped is None and time.monotonic() < end:
+            time.sleep(0.01)
+        assert arm.stopped is not None
+        assert arm.rest(10)
+        with pytest.raises(RobotError, match="was not written"):
+            dump(box, tmp_path / "full", arm.stopped, {})
+        assert arm.stopped.reason == Reason.CONTACT
+        time.sleep(0.1)
+        resting = driver.sent
+        tape = open_blackbox(dump(box, tmp_path / "boxes", arm.stopped, {}))
+    assert resting is not None
+    assert tape.fault == ""
+    assert tape.stop == arm.stopped
+    codes = tape.servo("reason")[:, 0].astype(int)
+    assert codes[0] == 0
+    assert tape.reasons[codes[-1]] == "contact"
+    assert (np.diff(codes) != 0).sum() == 1
+    np.testing.assert_allclose(tape.servo("asked")[codes > 0][0] - driver.arm.home, 0.1)
+    np.testing.assert_array_equal(tape.servo("sent")[-1], tape.servo("sent")[-2])  # it rests
+    assert np.abs(tape.servo("effort")[-1]).min() == 500.0
 
 
 def edit(change: Callable[[dict], object]) -> Callable[[Path], None]:

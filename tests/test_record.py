@@ -210,6 +210,22 @@ def test_a_stop_drops_the_episode_until_a_person_clears_it(tmp_path: Path) -> No
     assert jumps.max() < 0.05
 
 
+def test_a_hand_that_pushes_against_the_table_stays_there_and_is_told_once(tmp_path: Path) -> None:
+    floor = ARM.tool(np.array(ARM.home))[2, 3] - 0.033
+
+    def forbidden(qpos: np.ndarray) -> str:
+        return "link 7 3 mm below the workspace in z" if ARM.tool(qpos)[2, 3] < floor else ""
+
+    hands = [START, *[DOWN] * 60, Jog(linear=(0, 0, -1), toggle=True, live=True), *[LEFT] * 5, GOOD, wait(tmp_path, 1)]
+    _, said, robot = record(tmp_path, hands, forbidden=forbidden)
+    heights = [ARM.tool(action.qpos)[2, 3] for action in robot.asked]
+    assert floor - 1e-6 < min(heights) < floor + 0.006
+    assert said.count("no further: link 7 3 mm below the workspace in z") == 1
+    episode = open_dataset(tmp_path)[0]
+    assert episode.actions[-1, 7] == 0  # the gripper still obeys
+    assert ARM.tool(episode.actions[-1, :7].astype(float))[1, 3] == pytest.approx(5 * 0.005, abs=2e-3)  # and so does the way along it
+
+
 def test_a_start_that_cannot_be_prepared_is_none(tmp_path: Path) -> None:
     def prepare(number: int) -> dict[str, Any]:
         raise DeployError("no camera sees 'the red mug'")
@@ -350,6 +366,51 @@ def test_three_episodes_of_the_simulated_robot_train_as_they_are(tmp_path: Path)
     assert np.isfinite(policy.predict(seen).qpos).all()
     shown = view(ViewConfig(data=str(data), out=str(tmp_path / "view")))
     assert Path(shown["video"]).stat().st_size > 1000
+
+
+def test_a_device_that_is_missing_is_said_before_anything_starts(tmp_path: Path) -> None:
+    from deploy.record import RecordConfig, run
+
+    with pytest.raises(RobotError, match="teleop=gamepad cannot read /dev/input/js77"):
+        run(RecordConfig(teleop="gamepad", device={"address": "/dev/input/js77"}, out=str(tmp_path / "mine")))
+    with pytest.raises(RobotError, match="robot='toaster' is not known"):
+        run(RecordConfig(robot="toaster", out=str(tmp_path / "mine")))
+    with pytest.raises(DeployError, match="robot=ur needs cameras"):
+        run(RecordConfig(robot="ur", out=str(tmp_path / "mine")))
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_physical_arms_cameras_are_described_by_their_calibration(tmp_path: Path) -> None:
+    from deploy.record import RecordConfig, info_of
+    from deploy.rig import Rig
+    from hardware.calibration import Calibration, HandEye, Intrinsics, rows
+
+    @dataclass(frozen=True)
+    class Driver:
+        arm: Any = ARM
+        servo_hz: float = 100.0
+
+        def connect(self) -> Any:
+            raise AssertionError("nothing connects before the cameras are known")
+
+    lens = Intrinsics(150.0, 150.0, 63.5, 63.5, (0.0, 0.0, 0.0, 0.0, 0.0), (128, 128))
+    pose = np.eye(4)
+    pose[:3, 3] = 0.4, 0.5, 0.6
+    Calibration("side", "", lens, HandEye("base", rows(pose))).save(tmp_path / "side.json")
+    Calibration("wrist", "", lens).save(tmp_path / "wrist.json")
+    rig: Any = Rig(Driver(), (), None)  # pyright: ignore[reportArgumentType]
+    cfg = RecordConfig(robot="ur", calibration={"side": str(tmp_path / "side.json"), "wrist": str(tmp_path / "wrist.json")})
+    found = info_of(cfg, rig, ("side",))
+    assert (found.robot, found.joints, found.gripper, found.fps) == ("panda", info().joints, 1, 20.0)
+    np.testing.assert_array_equal(found.cameras["side"].extrinsics, pose)
+    assert found.cameras["side"].intrinsics[0][0] == 150.0
+    assert found.cameras["side"].fovy == pytest.approx(2 * np.degrees(np.arctan(64 / 150)))
+    with pytest.raises(DeployError, match="does not say where camera 'wrist' stands"):
+        info_of(cfg, rig, ("side", "wrist"))
+    with pytest.raises(DeployError, match="camera 'top' has no calibration: `cezanne calibrate` makes one"):
+        info_of(cfg, rig, ("top",))
+    with pytest.raises(RobotError, match="takes pictures of 64x64 px, its calibration holds for 128x128"):
+        info_of(RecordConfig(robot="ur", size=64, calibration=cfg.calibration), rig, ("side",))
 
 
 # --- the verb, in a terminal, on the simulated world
