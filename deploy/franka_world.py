@@ -19,9 +19,9 @@ class FrankaLeader:
     _memory: FrankaMemory | None = field(default=None, init=False)
 
     def pose(self) -> tuple[np.ndarray, np.ndarray, float]:
-        """Where the emulated arm is."""
+        """Where the emulated arm is, and how far its hand would close if nothing were between the fingers: the scene's fingers press."""
         memory = self._open()
-        return memory.qpos(), memory.qvel(), memory.gripper()
+        return memory.qpos(), memory.qvel(), memory.drive()
 
     def block(self, opening: float | None) -> None:
         """Something between the fingers keeps them apart."""

@@ -89,9 +89,13 @@ class Franka:
             if getattr(self, name) is not None and not least <= getattr(self, name) <= most:
                 raise RobotError(f"robot=franka: {name} is {getattr(self, name)}; it may be {least} to {most}")
 
-    @cached_property
+    @property
     def arm(self) -> ArmModel:
         """Its joints, limits and shape. Raises RobotError where it has not seven joints."""
+        return self._arm
+
+    @cached_property
+    def _arm(self) -> ArmModel:
         arm = load_arm(self.model)
         if len(arm.joints) != 7:
             raise RobotError(f"robot=franka: arm {arm.name!r} has {len(arm.joints)} joints; a Franka arm has 7")

@@ -103,9 +103,13 @@ class UR:
         if not 0 <= opened < closed <= 255:
             raise RobotError(f"robot=ur: gripper_counts are {self.gripper_counts}; open is less than closed, both in 0 to 255")
 
-    @cached_property
+    @property
     def arm(self) -> ArmModel:
         """Its joints, limits and shape. Raises RobotError where it has not six joints."""
+        return self._arm
+
+    @cached_property
+    def _arm(self) -> ArmModel:
         arm = load_arm(self.model)
         if len(arm.joints) != 6 or len(self.currents) != 6:
             raise RobotError(
