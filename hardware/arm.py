@@ -8,7 +8,7 @@ the link, and what goes through the link has passed `hardware.safety`, which run
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -49,6 +49,15 @@ class Link(Protocol):
 
     def close(self) -> None:
         """Stops, and gives the connection back; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Recoverable(Protocol):
+    """A link whose arm can be told, by a person, to forget a fault of its own."""
+
+    def recover(self) -> object:
+        """Clears the arm's errors. Raises RobotError where it stays at fault."""
         ...
 
 

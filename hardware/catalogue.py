@@ -26,6 +26,8 @@ class Row:
     """What to install for it."""
     guide: str = ""
     """How the real arm is set up."""
+    speed: float = 0.1
+    """Share of its speed at which it is deployed where nobody says otherwise."""
 
     @property
     def simulated(self) -> bool:
@@ -39,8 +41,8 @@ class Row:
 
 
 ROBOTS = (
-    Row("sim", "", "the scene of the demo in real time: Panda, table, two cameras", "mujoco", "mujoco"),
-    Row("franka_sim", "", "the same scene behind franky-sim and the real FCI protocol on 127.0.0.1", "franky_sim", "franky-sim"),
+    Row("sim", "", "the scene of the demo in real time: Panda, table, two cameras", "mujoco", "mujoco", speed=1.0),
+    Row("franka_sim", "", "the same scene behind franky-sim and the real FCI protocol on 127.0.0.1", "franky_sim", "franky-sim", speed=0.5),
     Row(
         "franka", "hardware.drivers.franka:Franka", "Franka Panda or FR3 through FCI", "franky", "franky-control", "docs/drivers/franka.md"
     ),

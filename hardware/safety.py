@@ -20,6 +20,8 @@ from hardware.arm import ArmState
 from hardware.limits import Limits
 from hardware.reason import Reason, Stop
 
+OVERSPEED = 1.25
+"""Of the data sheet's speed: an arm that is compliant swings past its setpoint."""
 SAMPLES = 5
 """Poses of a braking way that are looked at."""
 INSET = 0.002
@@ -207,7 +209,7 @@ class SafetyFilter:
                 np.zeros(len(state.qpos)),
                 "rad beyond its limit",
             ),
-            (Reason.OVERSPEED, np.abs(state.qvel), limits.velocity / limits.speed * 1.1, "rad/s"),
+            (Reason.OVERSPEED, np.abs(state.qvel), limits.velocity / limits.speed * OVERSPEED, "rad/s"),
             (
                 Reason.FOLLOWING_ERROR,
                 np.abs(state.qpos - self._q),

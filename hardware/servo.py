@@ -6,7 +6,7 @@ import threading
 from typing import Protocol
 
 from hardware.api import Action, ArmLost, RobotError
-from hardware.arm import ArmState, Link
+from hardware.arm import ArmState, Link, Recoverable
 from hardware.clock import Clock
 from hardware.reason import Reason, Stop
 from hardware.safety import SafetyFilter, Tick
@@ -56,7 +56,9 @@ class Servo:
         return self._newest
 
     def clear(self) -> None:
-        """A person lets the arm go on. Raises RobotError where it still measures nothing, or stands where it must not be."""
+        """A person lets the arm go on, after a fault of its own too. Raises RobotError where it cannot, or stands where it must not be."""
+        if self._faulted and isinstance(self.link, Recoverable):
+            self.link.recover()
         self._newest = self.link.state()
         self.safety.clear(self._newest, self.clock.now())
         self._faulted = False
