@@ -1,0 +1,35 @@
+"""What cameras on an arm are fixed to, in the frame of the tool: from the simulator's models, which data sets were made with."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from deploy.errors import DeployError
+from sim.arms import ARMS
+from sim.panda import GRIP, PANDA
+
+
+def tool_from_body(arm: str, body: str) -> np.ndarray:
+    """Pose of a body of an arm in the frame of its tool, (4, 4). Raises DeployError where it is unknown, or moves against the tool."""
+    known = {"panda": PANDA, **ARMS}
+    if arm not in known:
+        raise DeployError(f"arm {arm!r} is no simulated one ({', '.join(known)}): where its cameras are fixed is unknown")
+    model = known[arm].spec().compile()
+    bodies = [model.body(i).name for i in range(model.nbody)]
+    if body not in bodies:
+        raise DeployError(f"arm {arm!r} has no body {body!r} that a camera could be fixed to; it has: {', '.join(filter(None, bodies))}")
+    data = mujoco.MjData(model)
+    poses = []
+    for turned in (0.0, 0.3):  # every joint, to see whether the body moves against the tool
+        data.qpos[:] = turned
+        mujoco.mj_kinematics(model, data)
+        tool, there = np.eye(4), np.eye(4)
+        tool[:3, :3], tool[:3, 3] = data.site(GRIP).xmat.reshape(3, 3), data.site(GRIP).xpos
+        there[:3, :3], there[:3, 3] = data.body(body).xmat.reshape(3, 3), data.body(body).xpos
+        poses.append(np.linalg.inv(tool) @ there)
+    if not np.allclose(*poses, atol=1e-6):
+        raise DeployError(
+            f"body {body!r} of arm {arm!r} moves against the tool; cameras that are checked are fixed to the hand or the base"
+        )
+    return poses[0]
