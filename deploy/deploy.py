@@ -199,7 +199,7 @@ class _Deployment:
             prompts,
             self.box,
             seconds=seconds,
-            say=lambda text: _say(f"  {text}"),
+            say=self._note,
             shadow=self.cfg.shadow,
         )
         if self.arm.stopped:
@@ -237,6 +237,10 @@ class _Deployment:
         summary["report"] = str(write_deployment(self.out / "report.html", self.cfg.robot, summary, about, self.done))
         _say(f"report: {summary['report']}")
         return summary
+
+    def _note(self, text: str) -> None:
+        self.box.note(time.monotonic(), text)
+        _say(f"  {text}")
 
     def _watch(self, sizes: Mapping[str, tuple[int, int]]) -> CameraWatch:
         if self.rig.world is None:
@@ -319,6 +323,7 @@ class _Deployment:
 
     def _keep(self, name: str) -> str:
         """Writes the black box; where that fails, says so: the stop itself has long gone through."""
+        self.arm.rest()  # how it braked is worth keeping
         context = {
             "robot": self.cfg.robot,
             "target": self.cfg.target,
