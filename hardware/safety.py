@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from threading import RLock
 
 import numpy as np
-from ruckig import ControlInterface, InputParameter, OutputParameter, Result, Ruckig, Trajectory
+from ruckig import ControlInterface, InputParameter, OutputParameter, Result, Ruckig, RuckigError, Trajectory
 
 from hardware.api import Action, RobotError
 from hardware.arm import ArmState
@@ -240,6 +240,8 @@ class SafetyFilter:
         """Moves the setpoint by one period; what forbade the step that was asked for."""
         target = self._yield_to if self._stop else (None if self._idle else self._target)
         blocked = ""
+        if target is not None and self._rests() and np.abs(target - self._q).max() < 1e-9:
+            target = None  # it is there: a trajectory of no length is one that Ruckig may refuse
         if target is not None:
             step = self._advance(self._move, target)
             blocked = self._forbidden(self._braking(*step)) if step else "no trajectory"
@@ -251,9 +253,11 @@ class SafetyFilter:
             self._v, self._a = np.zeros_like(self._v), np.zeros_like(self._a)  # not the last rounding errors
         elif (step := self._advance(self._brake, None)) is not None:
             self._q, self._v, self._a = step
-        else:  # cannot be: the present state is always within the limits of braking
-            self._v, self._a = np.zeros_like(self._v), np.zeros_like(self._a)
-            self.trip(Reason.CRASH, "no braking trajectory", now)
+        else:  # not seen yet: the present state is always within the limits of braking
+            self.trip(Reason.CRASH, "Ruckig finds no braking trajectory: braking with full deceleration, jerk not limited", now)
+            slower = np.sign(self._v) * np.maximum(np.abs(self._v) - self.limits.full_acceleration * self.period, 0)
+            self._q = np.clip(self._q + 0.5 * (self._v + slower) * self.period, self.limits.arm.lower, self.limits.arm.upper)
+            self._v, self._a = slower, np.zeros_like(self._a)
         if not blocked or self._stop:
             self._blocked_since = None
         elif self._blocked_since is None:
@@ -270,7 +274,10 @@ class SafetyFilter:
         self._from(parameters, self._q, self._v, self._a)
         if target is not None:
             parameters.target_position = target.tolist()
-        if self._otg.update(parameters, self._output) not in (Result.Working, Result.Finished):
+        try:
+            if self._otg.update(parameters, self._output) not in (Result.Working, Result.Finished):
+                return None
+        except RuckigError:
             return None
         q, v, a = (np.array(x) for x in (self._output.new_position, self._output.new_velocity, self._output.new_acceleration))
         return (q, v, a) if _finite(q, v, a) else None
@@ -278,7 +285,10 @@ class SafetyFilter:
     def _braking(self, q: np.ndarray, v: np.ndarray, a: np.ndarray) -> np.ndarray | None:
         """Where the arm would be, from here to rest, if it braked now, (SAMPLES, n) [rad]; None where Ruckig finds no trajectory."""
         self._from(self._brake, q, v, a)
-        if self._otg.calculate(self._brake, self._trajectory) not in (Result.Working, Result.Finished):
+        try:
+            if self._otg.calculate(self._brake, self._trajectory) not in (Result.Working, Result.Finished):
+                return None
+        except RuckigError:
             return None
         end = self._trajectory.duration
         if end < self.period:

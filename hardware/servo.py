@@ -57,6 +57,8 @@ class Servo:
 
     def clear(self) -> None:
         """A person lets the arm go on, after a fault of its own too. Raises RobotError where it cannot, or stands where it must not be."""
+        if not self._thread.is_alive():
+            raise RobotError("the servo thread has ended; close this session and open another")
         if self._faulted and isinstance(self.link, Recoverable):
             self.link.recover()
         self._newest = self.link.state()

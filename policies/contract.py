@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
-from episodes.info import DatasetInfo
+from episodes.errors import StoreError
+from episodes.info import CameraInfo, DatasetInfo
 from hardware.api import Observation
 from policies.errors import PolicyError
 
@@ -35,6 +36,8 @@ class Contract:
     """Actions carried out before the next prediction."""
     history: int = 1
     """Observations a prediction rests on, `execute` steps apart."""
+    views: Mapping[str, CameraInfo] = field(default_factory=dict)
+    """Where the cameras stood, by name, and their lenses: compared before a physical arm moves; empty where nobody knows."""
 
     @staticmethod
     def of_dataset(info: DatasetInfo) -> Contract:
@@ -42,7 +45,7 @@ class Contract:
         sizes = {(camera.height, camera.width) for camera in info.cameras.values()}
         if len(sizes) != 1:
             raise PolicyError(f"cameras must share one picture size, the dataset has {sorted(sizes) or 'no camera'}")
-        return Contract(tuple(info.cameras), sizes.pop(), info.joints, info.gripper, info.robot, 1 / info.fps)
+        return Contract(tuple(info.cameras), sizes.pop(), info.joints, info.gripper, info.robot, 1 / info.fps, views=dict(info.cameras))
 
     def check(self, other: Contract) -> None:
         """Raises PolicyError unless this policy can run where `other` (from a scene or a dataset) holds."""
@@ -85,11 +88,15 @@ class Contract:
             cameras, joints = tuple(map(str, data["cameras"])), tuple(map(str, data["joints"]))
             height, width = (int(x) for x in data["size"])
             numbers = {name: int(data[name]) for name in ("gripper", "chunk", "execute", "history")}
-            contract = Contract(cameras, (height, width), joints, embodiment=str(data["embodiment"]), dt=float(data["dt"]), **numbers)
-        except (KeyError, TypeError, ValueError) as error:
+            views = {str(name): CameraInfo(**view) for name, view in dict(data.get("views", {})).items()}
+            embodiment, dt = str(data["embodiment"]), float(data["dt"])
+            contract = Contract(cameras, (height, width), joints, embodiment=embodiment, dt=dt, views=views, **numbers)
+        except (KeyError, TypeError, ValueError, StoreError) as error:
             raise PolicyError(f"contract.json: missing or wrong {error}") from None
         if not cameras or not joints or min(height, width, *numbers.values()) < 1 or not contract.dt > 0:
             raise PolicyError("contract.json: cameras and joints must be named, and every number above 0")
+        if not set(views) <= set(cameras):
+            raise PolicyError(f"contract.json: views of {', '.join(sorted(views))}; its cameras are {', '.join(cameras)}")
         return contract
 
     def with_policy(self, chunk: int, execute: int, history: int) -> Contract:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruckig import RuckigError
 
 from hardware.api import Action, RobotError
 from hardware.arm import ArmState
@@ -207,6 +208,34 @@ def test_a_pause_is_no_stop() -> None:
     assert (rested[-1] == rested[-2]).all()
     assert bench.reason is None
     np.testing.assert_allclose(bench.run(2.0, HOME + 0.4)[-1], HOME + 0.4, atol=1e-9)
+
+
+def test_a_target_that_is_reached_all_but_for_rounding_is_no_fault() -> None:
+    """Seen once: Ruckig found no trajectory of no length, and raised."""
+    bench = Bench()
+    q = np.array(
+        [-0.09364181680468049, 0.1720123161719409, -0.03272707386214226, -2.278245301911538, 0.00841568603495446, 2.454321610268413, 0.64]
+    )
+    bench.safety._q, bench.safety._target, bench.safety._idle = q, q.copy(), False
+    bench.safety._v = np.array([3.1e-17, -6.9e-18, -8.7e-19, -4.5e-17, 3.2e-16, -6.6e-17, 0])
+    bench.safety._a = np.array([0, 0, 0, 0, -1.010302952408892e-14, 0, 0])
+    bench.q = q
+    np.testing.assert_allclose(bench.run(0.1)[-1], q, atol=1e-12)
+    assert bench.reason is None
+
+
+def test_where_ruckig_finds_nothing_the_arm_still_brakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.run(0.3, HOME + 0.5)
+
+    def fails(*_: object) -> None:
+        raise RuckigError("no trajectory")
+
+    monkeypatch.setattr(bench.safety, "_otg", type("Broken", (), {"update": fails, "calculate": fails})())
+    path = bench.run(0.5)
+    assert bench.reason is Reason.CRASH
+    assert (path[-1] == path[-2]).all()
+    assert np.abs(np.diff(path, axis=0)).max() <= bench.limits.velocity.max() * PERIOD * (1 + 1e-9)
 
 
 def test_contact_gives_way() -> None:
