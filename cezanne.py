@@ -143,6 +143,13 @@ VERBS = (
         "cezanne deploy robot=franka_sim checkpoint=runs/demo/policy",
     ),
     Verb(
+        "calibrate",
+        "deploy.calibrate:CalibrateConfig",
+        "deploy.calibrate:run",
+        "prints a board, and measures with it a camera's lens and where it stands",
+        "cezanne calibrate step=board",
+    ),
+    Verb(
         "record",
         "deploy.record:RecordConfig",
         "deploy.record:run",

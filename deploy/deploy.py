@@ -20,6 +20,8 @@ from deploy.page import write_deployment
 from deploy.policy import LivePolicy, PolicyAt, check_first, open_policy
 from deploy.rig import Rig, RigConfig, contract_of, limits_of, open_rig
 from deploy.trial import Attempt, attempt
+from deploy.view_check import Look
+from deploy.views import check_views, load_calibrations
 from eval.results import write_json
 from eval.sources import open_suite
 from eval.statistics import wilson
@@ -28,6 +30,7 @@ from eval.trial import Rules
 from hardware.api import RobotError
 from hardware.blackbox import BlackBox, BoxPlan, RecordedWatch
 from hardware.blackbox_file import dump
+from hardware.calibration import Calibration
 from hardware.camera_watch import CameraWatch
 from hardware.catalogue import find_robot
 from hardware.limits import Limits, Workspace
@@ -60,6 +63,8 @@ class DeployConfig(RigConfig, PolicyAt):
     """Attempts, one object each."""
     seconds: float = 8.0
     """Longest attempt at full speed; slower ones take longer, in proportion [s]."""
+    calibration: dict[str, str] = field(default_factory=dict)
+    """Of physical cameras, what `cezanne calibrate` wrote, as in calibration.side=side.json: compared with the policy's cameras."""
     suite: str = "toys"
     """Objects of simulated worlds: a suite of `cezanne eval`, or a folder."""
     seed: int = 0
@@ -102,10 +107,11 @@ def run(cfg: DeployConfig) -> dict[str, Any]:
     with open_policy(cfg) as (policy, contract), open_rig(cfg, contract, trials[0][0]) as rig:
         limits = _limits(cfg, rig, speed)
         contract.check(contract_of(rig.driver, rig.cameras, contract.dt))
+        calibrations = load_calibrations(cfg.calibration, rig.cameras)
         _say("the policy fits: " + f"{contract.embodiment}, cameras {', '.join(contract.cameras)}, {1 / contract.dt:.0f} Hz")
         for line in limits.lines():
             _say(line)
-        deployment = _Deployment(cfg, rig, policy, contract, limits, out, time.monotonic())
+        deployment = _Deployment(cfg, rig, policy, contract, limits, calibrations, out, time.monotonic())
         with deployment.open():
             for k, (item, trial) in enumerate(trials):
                 if not deployment.go(k, item, trial):
@@ -140,6 +146,7 @@ class _Deployment:
     policy: LivePolicy
     contract: Contract
     limits: Limits
+    calibrations: Mapping[str, Calibration]
     out: Path
     begun: float
     done: list[Attempt] = field(default_factory=list)
@@ -295,6 +302,10 @@ class _Deployment:
         missing = [name for name, seen in found.items() if not seen.mask.any()]
         if len(missing) == len(found):
             raise DeployError(f"no camera sees {self.cfg.target!r}")
+        images = {name: frame.image for name, frame in self.station.frames().items()}
+        look = Look(images, self.arm.state().qpos)
+        for line in check_views(self.contract, self.rig.driver.arm, self.calibrations, [look]):
+            _say(line)
         self.policy.reset(self.cfg.target)
         end = time.monotonic() + _SHADOW
         while time.monotonic() < end:

@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assets.toys import sample_toy
 from deploy.deploy import DeployConfig, run
 from deploy.errors import DeployError
 from deploy.judge import GripJudge
 from deploy.motion import raised
 from deploy.policy import check_first
 from deploy.rig import RigConfig, check_cameras, limits_of
+from deploy.view_check import Look
+from deploy.views import check_views
 from hardware.api import Action, ActionChunk, Observation, RobotError, SegmenterError
 from hardware.arm import ArmState
 from hardware.blackbox_file import open_blackbox
@@ -27,7 +30,9 @@ from hardware.model import load_arm
 from hardware.serve import PolicyServer, Serving
 from policies.contract import Contract
 from policies.errors import PolicyError
-from sim.camera import SIDE, WRIST
+from sim.camera import SIDE, WRIST, described
+from sim.scene import SceneConfig
+from sim.simrobot import SimRobot
 
 PANDA = load_arm("panda")
 HOME = np.array(PANDA.home)
@@ -245,6 +250,23 @@ def test_the_grip_judge_wants_something_between_the_fingers_and_a_lift(opening: 
     for k in range(20):
         judge.step(2.0 + 0.1 * k)
     assert judge.reason() == verdict
+
+
+def test_cameras_are_compared_with_the_checkpoints_before_anything_moves() -> None:
+    toy = sample_toy(np.random.default_rng(0))
+    with SimRobot(SceneConfig(toy, size=64)) as robot:
+        robot.place(np.zeros(2), np.random.default_rng(0))
+        seen, views = robot.observe(), {camera.name: described(camera, 64) for camera in (SIDE, WRIST)}
+    contract = replace(CONTRACT, views=views)
+    right = check_views(contract, PANDA, {}, [Look(seen.images, seen.qpos)])
+    assert all("is seen there" in line for line in right)
+    swapped = {"side": seen.images["wrist"], "wrist": seen.images["side"]}
+    with pytest.raises(DeployError, match="it is the picture of 'side'"):
+        check_views(contract, PANDA, {}, [Look(swapped, seen.qpos)])
+    turned = {name: np.rot90(image, 2).copy() for name, image in seen.images.items()}
+    with pytest.raises(DeployError, match="turned by 180 degrees"):
+        check_views(contract, PANDA, {}, [Look(turned, seen.qpos)])
+    assert "does not say where its cameras stood" in check_views(CONTRACT, PANDA, {}, [Look(seen.images, seen.qpos)])[0]
 
 
 def test_rising_keeps_the_hand_as_it_is() -> None:
