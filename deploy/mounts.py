@@ -1,4 +1,4 @@
-"""What cameras on an arm are fixed to, in the frame of the tool: from the simulator's models, which data sets were made with."""
+"""What cameras are fixed to: bodies of the simulator's arms in the frame of the tool, and calibrated cameras as data sets describe them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import mujoco
 import numpy as np
 
 from deploy.errors import DeployError
+from episodes.info import CameraInfo
+from hardware.calibration import Calibration, turn
+from hardware.cameras.fit import Fit
 from sim.arms import ARMS
 from sim.panda import GRIP, PANDA
 
 
 def tool_from_body(arm: str, body: str) -> np.ndarray:
-    """Pose of a body of an arm in the frame of its tool, (4, 4). Raises DeployError where it is unknown, or moves against the tool."""
+    """Pose of a body of an arm in the frame of its tool, (4, 4). Raises DeployError where it is unknown, or moves against the tool.
+
+    "tool" is the tool's own frame, in which calibrations are, and needs no model.
+    """
+    if body == "tool":
+        return np.eye(4)
     known = {"panda": PANDA, **ARMS}
     if arm not in known:
         raise DeployError(f"arm {arm!r} is no simulated one ({', '.join(known)}): where its cameras are fixed is unknown")
@@ -33,3 +41,16 @@ def tool_from_body(arm: str, body: str) -> np.ndarray:
             f"body {body!r} of arm {arm!r} moves against the tool; cameras that are checked are fixed to the hand or the base"
         )
     return poses[0]
+
+
+def as_contract(calibration: Calibration, fit: Fit) -> CameraInfo:
+    """A calibrated camera as data sets describe it: of its fitted pictures, edges of pixels at whole numbers. Raises DeployError."""
+    if calibration.hand_eye is None:
+        name = calibration.camera
+        raise DeployError(f"camera {name!r}: where it stands is unknown; `cezanne calibrate step=hand_eye name={name}` tells")
+    lens = calibration.intrinsics.fitted(fit)
+    width, height = fit.size
+    matrix = lens.matrix
+    matrix[:2, 2] += 0.5
+    body = "world" if calibration.hand_eye.mount == "base" else "tool"
+    return CameraInfo(height, width, lens.fovy, matrix, calibration.hand_eye.matrix @ turn(fit), body)

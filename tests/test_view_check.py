@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from assets.toys import sample_toy
 from deploy.errors import DeployError
-from deploy.mounts import tool_from_body
+from deploy.mounts import as_contract, tool_from_body
 from deploy.silhouette import camera_pose, silhouette
 from deploy.view_check import CELLS, Look, check_calibrated, check_views, read_views, told
 from episodes.info import CameraInfo
@@ -254,7 +254,24 @@ def test_two_calibrated_cameras_in_each_others_place(hand: np.ndarray) -> None:
         check_calibrated(cameras, {"side": replace(calibrated("side", hand), hand_eye=stands)}, hand)
 
 
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+def test_a_calibrated_camera_is_described_as_its_pictures_are(rotate: int) -> None:
+    fit = Fit((128, 128), rotate)
+    lens = Intrinsics(600, 600, 310, 245, (0, 0, 0, 0, 0), (640, 480))
+    made = Calibration("side", "", lens, HandEye("base", rows(np.asarray(CAMERAS["side"].extrinsics))))
+    info = as_contract(made, fit)
+    (found,) = check_calibrated({"side": info}, {"side": made.fitted(fit)}, np.eye(4))
+    assert (found.mm, found.deg, found.fov) == pytest.approx((0, 0, 0), abs=1e-4)
+    point = np.array([0.5, 0.02, 0.05, 1.0])
+    raw = lens.project((np.linalg.inv(CAMERAS["side"].extrinsics) @ point)[None, :3])[0]
+    edge = np.asarray(info.intrinsics) @ (np.linalg.inv(info.extrinsics) @ point)[:3]
+    assert edge[:2] / edge[2] - 0.5 == pytest.approx((fit.pixels(lens.size) @ [*raw, 1])[:2], abs=1e-6)
+    with pytest.raises(DeployError, match="step=hand_eye name=side"):
+        as_contract(replace(made, hand_eye=None), fit)
+
+
 def test_where_cameras_are_fixed() -> None:
+    assert tool_from_body("so101", "tool") == pytest.approx(np.eye(4))
     assert tool_from_body("panda", "right_gripper")[:3, 3] == pytest.approx([0, 0, -0.097], abs=1e-6)
     for arm, body, said in (
         ("so101", "right_gripper", "no simulated one"),
