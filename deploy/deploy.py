@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ from hardware.stream import Pace
 from policies.checkpoint import find_checkpoint
 from policies.contract import Contract
 
+DEMO = "runs/demo/policy"
+"""The policy of `make demo`."""
 _SHADOW = 1.0
 """Of predicting without commanding, before anything moves [s], at full speed."""
 
@@ -79,8 +82,8 @@ class DeployConfig(RigConfig, PolicyAt):
     """Least x, y, z of any part that moves, in the base's frame [m]; empty: the plain box."""
     workspace_upper: list[float] = field(default_factory=list)
     """Greatest x, y, z [m]."""
-    out: str = "runs/deploy"
-    """Folder of the report; must be new or empty."""
+    out: str = ""
+    """Folder of the report, new or empty; by default one of this moment in runs/deploy."""
 
     def __post_init__(self) -> None:
         if self.speed is not None and not 0 < self.speed <= 1:
@@ -96,10 +99,14 @@ class DeployConfig(RigConfig, PolicyAt):
 
 def run(cfg: DeployConfig) -> dict[str, Any]:
     """Runs the trials and writes the report; what was done before a stop is in it."""
-    out = Path(cfg.out)
+    out = Path(cfg.out or f"runs/deploy/{datetime.now():%Y%m%d-%H%M%S}")  # names a folder for people; nothing is measured by it
     if out.exists() and any(out.iterdir()):
         raise DeployError(f"out={cfg.out} is not empty; name a new folder: a report is never written over")
     row = find_robot(cfg.robot)
+    if row.simulated and not cfg.checkpoint and not cfg.server:
+        if not Path(DEMO).is_dir():
+            raise DeployError(f"which policy? checkpoint=FOLDER; `make demo` makes one, {DEMO}, which simulated robots take by themselves")
+        cfg = replace(cfg, checkpoint=DEMO)
     if not row.simulated and not cfg.yes and not cfg.shadow and not sys.stdin.isatty():
         raise DeployError(f"robot={cfg.robot} moves a physical arm and nobody can be asked here; start it from a terminal, or say --yes")
     speed = row.speed if cfg.speed is None else cfg.speed

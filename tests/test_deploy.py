@@ -170,7 +170,7 @@ def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
         ({"click": {"ceiling": [1, 2]}}, DeployError, "camera 'ceiling'"),
         ({"cameras": {"side": "opencv:0"}}, DeployError, "brings its own cameras"),
         ({"server": "here"}, DeployError, "no host:port"),
-        ({"server": ""}, DeployError, "either checkpoint=FOLDER or server"),
+        ({"server": "", "robot": "ur", "yes": True}, DeployError, "either checkpoint=FOLDER or server"),
         ({"token_file": ""}, DeployError, "needs token_file"),
     ],
 )

@@ -19,10 +19,11 @@ ROOMS = {
     "policies": {"assets", "hardware", "episodes", "augment"},
     "eval": {"assets", "hardware", "episodes", "sim", "augment", "policies", "conf"},
     "deploy": {"assets", "hardware", "episodes", "sim", "augment", "policies", "eval", "conf"},
+    "lerobot_robot_cezanne": {"assets", "hardware", "sim"},
     "conf": set(),
 }
 """The rooms that each room may import besides itself."""
-OUTSIDE: dict[str, set[str] | None] = dict.fromkeys(("episodes", "sim", "augment", "policies", "eval", "deploy"))
+OUTSIDE: dict[str, set[str] | None] = dict.fromkeys(("episodes", "sim", "augment", "policies", "eval", "deploy", "lerobot_robot_cezanne"))
 OUTSIDE |= {"hardware": {"numpy", "ruckig"}, "conf": {"hydra", "omegaconf"}}
 """The packages that a room may import besides the standard library; None: any."""
 OUTSIDE["assets"] = {"numpy", "mujoco", "trimesh", "manifold3d", "coacd", "fast_simplification", "robosuite"}
