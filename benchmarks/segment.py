@@ -72,7 +72,7 @@ COLUMNS = {
 }
 DRAWN = ("plain", "plain, filmed", "cluttered, filmed", "light, filmed", "texture, filmed")
 """Kinds of scenes on the sheet."""
-MOMENTS = 6
+MOMENTS = 5
 """Pictures of a track on the sheet."""
 
 
@@ -231,8 +231,8 @@ def contact_sheet(outcomes: Mapping[str, Sequence[Outcome]], height: int) -> np.
 
 
 def save_small(path: Path, page: np.ndarray) -> None:
-    """Writes a PNG of 128 colours: grain does not compress."""
-    Image.fromarray(page).quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    """Writes a PNG of 192 colours: grain does not compress."""
+    Image.fromarray(page).quantize(192, kmeans=4, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def print_row(cells: Sequence[object]) -> None:

@@ -129,9 +129,10 @@ def _core(mask: np.ndarray) -> np.ndarray:
 
 
 def _around(mask: np.ndarray) -> np.ndarray:
-    """The surroundings of a mask, as far again as it is wide, (h, w) bool."""
+    """The surroundings of a mask, as far again as it is wide, without what adjoins it: that may be a side of it that comes into view."""
     away = np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3))
-    return (away > 1.5) & (away < 8 + float(mask.sum()) ** 0.5)
+    size = float(mask.sum()) ** 0.5
+    return (away > 1.5 + 0.15 * size) & (away < 8 + size)
 
 
 def _shifted(mask: np.ndarray, by: np.ndarray) -> np.ndarray:
