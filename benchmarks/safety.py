@@ -84,7 +84,7 @@ def _session(limits: Limits, ticks: int, rng: np.random.Generator, count: Count,
             if stopped == 1:
                 count.stops[stop.reason.value] = count.stops.get(stop.reason.value, 0) + 1
             if stopped > 60:
-                safety.clear(state, now)
+                safety.clear(state, now, since=now)
                 path, stopped = [q, q, q, q], 0
 
 

@@ -67,7 +67,7 @@ class Limits:
     def __post_init__(self) -> None:
         if not 0 < self.speed <= 1:
             raise RobotError(f"speed={self.speed} must be above 0 and at most 1")
-        for name in ("margin", "clearance"):
+        for name in ("margin", "clearance", "inside", "reach"):
             if not 0 <= getattr(self, name) < 0.5:
                 raise RobotError(f"{name}={getattr(self, name)} must be at least 0 and below 0.5")
         for name in (

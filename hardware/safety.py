@@ -58,10 +58,13 @@ class SafetyFilter:
         self._otg = Ruckig(n, period)
         self._move = _input(n, limits.velocity, limits.acceleration, limits.jerk, ControlInterface.Position)
         self._brake = _input(n, limits.velocity, limits.full_acceleration, limits.full_jerk, ControlInterface.Velocity)
+        self._yield = _input(n, limits.velocity, limits.full_acceleration, limits.full_jerk, ControlInterface.Position)
         self._output = OutputParameter(n)
         self._trajectory = Trajectory(n)
         self._started = False
         self._stop: Stop | None = None
+        self._said, self._saying = -np.inf, ""
+        """When a person said stop last, also while it was stopped [s], and how."""
 
     # --- before motion
 
@@ -136,12 +139,31 @@ class SafetyFilter:
     def trip(self, reason: Reason, detail: str, now: float) -> None:
         """Stops: brakes, holds, stays so until `clear`. The first reason is kept."""
         with self._lock:
+            if reason is Reason.OPERATOR:
+                self._said, self._saying = now, detail
             if self._stop is None:
                 self._stop = Stop(reason, " ".join(detail.split()), now)
 
-    def clear(self, state: ArmState, now: float) -> None:
-        """A person has seen the arm and lets it go on from where it is. Raises RobotError where it must not."""
-        self.start(state, now)
+    def clear(self, state: ArmState, now: float, *, since: float) -> None:
+        """A person has seen the arm and lets it go on from where it is; what it holds it goes on holding.
+
+        Args:
+            state: the newest measurement.
+            now: the present [s].
+            since: when the person decided; whoever has said stop after that is not overruled [s].
+
+        Raises:
+            RobotError: it still moves, was stopped again meanwhile, or must not move from there.
+        """
+        with self._lock:
+            if self._said > since:
+                raise RobotError(f"the arm was stopped again meanwhile: {self._saying}")
+            if self._started and not self._rests():
+                raise RobotError("the arm still moves; wait until it rests")
+            kept = self._gripper if self._started else state.gripper
+            self.start(state, now)
+            self._gripper = np.minimum(kept, state.gripper)  # fingers that are told to be where they are let go
+            self._wanted = self._gripper.copy()
 
     @property
     def stopped(self) -> Stop | None:
@@ -243,7 +265,7 @@ class SafetyFilter:
         if target is not None and self._rests() and np.abs(target - self._q).max() < 1e-9:
             target = None  # it is there: a trajectory of no length is one that Ruckig may refuse
         if target is not None:
-            step = self._advance(self._move, target)
+            step = self._advance(self._yield if self._stop else self._move, target)
             blocked = self._forbidden(self._braking(*step)) if step else "no trajectory"
             if step and not blocked:
                 self._q, self._v, self._a = step

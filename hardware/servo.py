@@ -11,6 +11,9 @@ from hardware.clock import Clock
 from hardware.reason import Reason, Stop
 from hardware.safety import SafetyFilter, Tick
 
+REST = 3.0
+"""Longest that braking may take before the arm is stopped by its own means [s]."""
+
 
 class Recorder(Protocol):
     """Is told of every servo period; must neither wait nor raise."""
@@ -41,29 +44,45 @@ class Servo:
         self._resting = threading.Event()
         self._newest: ArmState | None = None
         self._faulted = False
+        self._ticked = clock.now()
+        """When the servo thread was at work last [s]."""
         self._thread = threading.Thread(target=self._run, name="servo", daemon=True)
 
     def start(self) -> None:
         """Takes the measured pose as the first setpoint and begins. Raises RobotError where the arm must not move from there."""
         self._newest = self.link.state()
-        self.safety.start(self._newest, self.clock.now())
+        self._ticked = self.clock.now()
+        self.safety.start(self._newest, self._ticked)
         self._thread.start()
 
     def state(self) -> ArmState:
-        """The newest measurement. Raises RobotError where there is none."""
+        """The newest measurement. Raises RobotError where there is none, or, and stops the arm, where the servo hangs."""
         if self._newest is None:
             raise RobotError("the arm has not measured itself yet")
+        limits, now = self.safety.limits, self.clock.now()
+        silent = now - self._ticked
+        if silent > limits.state_age + limits.heartbeat and self.safety.stopped is None:
+            self.safety.trip(Reason.STATE_STALE, f"the arm has not answered for {silent:.3f} s", now)
+            self.halt()
+            raise RobotError(f"the arm has not answered for {silent:.3f} s")
         return self._newest
 
     def clear(self) -> None:
         """A person lets the arm go on, after a fault of its own too. Raises RobotError where it cannot, or stands where it must not be."""
+        since = self.clock.now()
         if not self._thread.is_alive():
             raise RobotError("the servo thread has ended; close this session and open another")
         if self._faulted and isinstance(self.link, Recoverable):
             self.link.recover()
+        self.rest(REST)
         self._newest = self.link.state()
-        self.safety.clear(self._newest, self.clock.now())
+        self.safety.clear(self._newest, self.clock.now(), since=since)
         self._faulted = False
+
+    def halt(self) -> None:
+        """Has the arm stop by its own means and sends it nothing until `clear`; from any thread, also where the servo's hangs."""
+        self._faulted = True
+        self.link.stop()
 
     def rest(self, timeout: float) -> bool:
         """Waits until the setpoint does not move; whether that happened within `timeout` [s]."""
@@ -73,9 +92,11 @@ class Servo:
     def close(self) -> None:
         """Ends the thread; the link is stopped. Idempotent."""
         self._closing.set()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join(2.0)
-        self.link.stop()
+        try:
+            if self._thread.is_alive() and threading.current_thread() is not self._thread:
+                self._thread.join(2.0)
+        finally:
+            self.halt()
 
     def _run(self) -> None:
         period = self.safety.period
@@ -97,14 +118,14 @@ class Servo:
             self._resting.set()
 
     def _tick(self, now: float) -> None:
-        state = None
+        state, self._ticked = None, now
         try:
             state = self._newest = self.link.state()
-            now = max(now, state.time)  # it may have been measured since
+            now = self.clock.now()  # it may have been measured since, or have taken its time
         except RobotError as error:
             self._fault(error, now)
         tick = self.safety.tick(state, now)
-        if not self._faulted:
+        if not self._faulted:  # it may have been stopped while it was measured
             try:
                 self.link.send(tick.sent)
             except RobotError as error:
@@ -119,5 +140,4 @@ class Servo:
         reason = Reason.ARM_LOST if isinstance(error, ArmLost) else Reason.ARM_FAULT
         self.safety.trip(reason, str(error), now)
         if not self._faulted:
-            self._faulted = True
-            self.link.stop()
+            self.halt()

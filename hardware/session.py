@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,10 +19,10 @@ from hardware.clock import Clock, MonotonicClock
 from hardware.limits import Limits
 from hardware.reason import Reason, Stop
 from hardware.safety import SafetyFilter
-from hardware.servo import NoRecorder, Recorder, Servo
+from hardware.servo import REST, NoRecorder, Recorder, Servo
 
-REST = 3.0
-"""Longest that braking may take before the arm is stopped by its own means [s]."""
+GONE = "its process is gone"
+"""Answer of `stop_all` for a session whose program was killed: nothing is sent to its arm any more."""
 
 
 @dataclass(frozen=True)
@@ -93,27 +94,43 @@ def session(
     """
     clock = clock or MonotonicClock()
     limits = limits or Limits(driver.arm, speed=speed)
-    with _claimed(driver, folder) as claim:
-        link = driver.connect()
-        servo = Servo(link, SafetyFilter(limits, 1 / driver.servo_hz), clock, recorder or NoRecorder())
+    safety = SafetyFilter(limits, 1 / driver.servo_hz)
+    with (
+        _signals(),
+        _claimed(driver, folder) as claim,
+        contextlib.closing(driver.connect()) as link,
+        contextlib.closing(Servo(link, safety, clock, recorder or NoRecorder())) as servo,
+    ):
         arm = Session(limits, link, servo, clock)
         try:
             servo.start()
             claim.listen(arm)
             yield arm
         except BaseException as error:
-            arm.stop(*_reason(error))
+            arm.stop(*reason_of(error))
             raise
         finally:
-            try:
-                arm.hold()
-                servo.rest(REST)
-            finally:
-                servo.close()
-                link.close()
+            arm.hold()
+            servo.rest(REST)
 
 
-def _reason(error: BaseException) -> tuple[Reason, str]:
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """A program that is asked to end, a terminal that is closed, an ssh that is cut: as Ctrl-C, where nobody has said otherwise."""
+    taken = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                taken[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, before in taken.items():
+            signal.signal(number, before)
+
+
+def reason_of(error: BaseException) -> tuple[Reason, str]:
+    """Why an arm is stopped by an error that ends what it does: reason and detail."""
     if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
         return Reason.OPERATOR, "Ctrl-C, or the program was asked to end"
     return Reason.CRASH, f"{type(error).__name__}: {error}"
@@ -121,7 +138,8 @@ def _reason(error: BaseException) -> tuple[Reason, str]:
 
 def runtime_folder() -> Path:
     """Where locks and stop sockets lie: the user's own, for no one else."""
-    base = Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))
+    places = (os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{os.getuid()}", "/tmp")  # the same for shells that do not name it
+    base = next((Path(place) for place in places if place and os.access(place, os.W_OK)), Path("/tmp"))
     folder = base / f"cezanne-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.stat()
@@ -131,17 +149,29 @@ def runtime_folder() -> Path:
 
 
 def stop_all(folder: Path | None = None, timeout: float = 2.0) -> dict[str, str]:
-    """Stops every session of this user, from another process: what each answered, by its name; "silent" where one did not."""
+    """Stops every session of this user, from another process: what each answered, by its name.
+
+    "silent" where one did not; `GONE` where its process was killed before, which is said once.
+    """
     folder = folder or runtime_folder()
     answers = {}
-    for address in sorted(folder.glob("*.sock")):
-        name = address.stem
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+    with contextlib.ExitStack() as stack:
+        asked: dict[str, socket.socket] = {}
+        for address in sorted(folder.glob("*.sock")):  # all are asked before any is waited for
+            client = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             client.settimeout(timeout)
             try:
                 client.connect(str(address))
                 client.sendall(b"stop\n")
-                answers[name] = client.recv(64).decode("ascii", "replace").strip()
+                asked[address.stem] = client
+            except ConnectionRefusedError:
+                address.unlink(missing_ok=True)
+                answers[address.stem] = GONE
+            except OSError:
+                answers[address.stem] = "silent"
+        for name, client in asked.items():
+            try:
+                answers[name] = client.recv(64).decode("ascii", "replace").strip() or "silent"
             except OSError:
                 answers[name] = "silent"
     return answers
@@ -173,7 +203,10 @@ class _Claim:
                 client.settimeout(1.0)
                 if client.recv(16).strip() == b"stop":
                     arm.stop(Reason.OPERATOR, "stopped from another process")
-                    client.sendall(b"at rest\n" if arm.rest(1.5) else b"braking\n")
+                    rested = arm.rest(1.5)
+                    if not rested:
+                        arm.servo.halt()
+                    client.sendall(b"at rest\n" if rested else b"stopped by its own means\n")
 
     def close(self) -> None:
         """Gives the socket back."""

@@ -183,7 +183,7 @@ def test_a_fault_stops_with_its_reason_and_stays_stopped(reason: Reason) -> None
     after = bench.run(0.5, HOME + 0.2)
     np.testing.assert_allclose(after, np.tile(before, (len(after), 1)), atol=1e-12, err_msg="actions are ignored")
     assert bench.safety.stopped is stop, "the first reason is kept"
-    bench.safety.clear(bench.state(), bench.now)
+    bench.safety.clear(bench.state(), bench.now, since=bench.now)
     assert bench.reason is None
     assert np.abs(bench.run(1.0, bench.q + 0.1)[-1] - bench.q).max() < 1e-6
 
@@ -249,6 +249,61 @@ def test_contact_gives_way() -> None:
     np.testing.assert_allclose(bench.run(1.0, qpos=held)[-1], held, atol=1e-6, err_msg="it is not pushed against what it met")
 
 
+def test_contact_in_slow_motion_goes_no_further_than_braking_does() -> None:
+    further = {}
+    for reason in (Reason.OPERATOR, Reason.CONTACT):
+        bench = Bench(Limits(PANDA, speed=0.1))
+        start = bench.run(1.0, HOME + 0.5)[-1]
+        bench.safety.trip(reason, "met something", bench.now)
+        path = np.array([start, *bench.run(1.0, qpos=start)])
+        check_path(path, bench.limits)
+        further[reason] = float((path - start).max())
+        if reason is Reason.CONTACT:
+            np.testing.assert_allclose(path[-1], start, atol=1e-6, err_msg="and comes back to where the arm was")
+    assert 0 < further[Reason.CONTACT] < 1.2 * further[Reason.OPERATOR] + 1e-4
+
+
+def test_a_stop_is_not_cleared_before_the_arm_rests() -> None:
+    bench = Bench()
+    path = list(bench.run(0.3, HOME + 0.5))
+    bench.safety.trip(Reason.OPERATOR, "enough", bench.now)
+    path.append(bench.tick())
+    behind = bench.state(qpos=bench.q - 0.05)  # as an arm trails its setpoint
+    with pytest.raises(RobotError, match="still moves"):
+        bench.safety.clear(behind, bench.now, since=bench.now)
+    path += list(bench.run(1.0))
+    check_path(np.array(path), bench.limits)
+    bench.safety.clear(bench.state(), bench.now, since=bench.now)
+    assert bench.reason is None
+
+
+def test_a_person_who_stops_while_another_clears_is_not_overruled() -> None:
+    bench = Bench()
+    bench.safety.trip(Reason.CONTACT, "a table", bench.now)
+    bench.run(0.1)
+    decided = bench.now
+    bench.run(0.1)
+    bench.safety.trip(Reason.OPERATOR, "no", bench.now)
+    with pytest.raises(RobotError, match="stopped again meanwhile: no"):
+        bench.safety.clear(bench.state(), bench.now, since=decided)
+    assert bench.reason is Reason.CONTACT
+    bench.safety.clear(bench.state(), bench.now, since=bench.now)
+    assert bench.reason is None
+
+
+def test_what_was_held_before_a_stop_is_held_after_it_is_cleared() -> None:
+    bench = Bench()
+    for _ in range(60):
+        bench.offer(HOME, gripper=0.0)
+        bench.tick()
+    assert bench.safety.setpoint.gripper == 0.0
+    bench.safety.trip(Reason.OPERATOR, "enough", bench.now)
+    bench.tick()
+    bench.safety.clear(bench.state(gripper=np.array([0.4])), bench.now, since=bench.now)  # something is between the fingers
+    bench.tick(gripper=np.array([0.4]))
+    assert bench.safety.setpoint.gripper == 0.0, "fingers that are told to be where they are let go"
+
+
 def test_slow_first() -> None:
     limits = Limits(PANDA)
     assert limits.speed == 0.1
@@ -281,6 +336,8 @@ def test_an_arm_that_stands_where_it_must_not_be_is_not_started() -> None:
         ({"margin": 0.6}, "margin=0.6"),
         ({"heartbeat": float("nan")}, "heartbeat=nan"),
         ({"jump": -1.0}, "jump=-1.0"),
+        ({"inside": float("nan")}, "inside=nan"),
+        ({"reach": -1.0}, "reach=-1.0"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(change: dict[str, float], said: str) -> None:
