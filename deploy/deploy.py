@@ -28,7 +28,7 @@ from eval.sources import open_suite
 from eval.statistics import wilson
 from eval.suite import Trial
 from eval.trial import Rules
-from hardware.api import RobotError
+from hardware.api import RobotError, SegmenterError
 from hardware.blackbox import BlackBox, BoxPlan, RecordedWatch
 from hardware.blackbox_file import dump
 from hardware.calibration import Calibration
@@ -42,6 +42,7 @@ from hardware.station import Station
 from hardware.stream import Pace
 from policies.checkpoint import find_checkpoint
 from policies.contract import Contract
+from policies.segmenters.tabletop import Tabletop
 
 DEMO = "runs/demo/policy"
 """The policy of `make demo`."""
@@ -193,7 +194,30 @@ class _Deployment:
         name = trial.name if trial else self.cfg.target
         if not self.cfg.shadow:
             self._home(k)
+        if k == 0:
+            self._look_at_the_table()
         self._lay(k, item, trial)
+        try:
+            tried = self._try(k, name)
+        except SegmenterError as error:
+            if k == 0:  # nothing has been done: the words, or the segmenter, are wrong
+                raise
+            tried = Attempt(name, False, "not_found", str(error), 0.0, 0, {})
+        if self.arm.stopped:
+            tried = replace(tried, blackbox=self._keep(f"trial-{k:03d}"))
+        self.done.append(tried)
+        wins = sum(row.success for row in self.done)
+        _say(f"{k + 1} of {self.cfg.trials}: {name}: {tried.reason} in {tried.seconds:.1f} s; {wins} of {len(self.done)} so far")
+        if tried.detail:
+            _say(f"  {tried.detail}")
+        if self.arm.stopped is None:
+            return True
+        if self.rig.world is None:
+            return self._cleared()
+        self.arm.clear()  # nobody stands beside a simulated arm
+        return True
+
+    def _try(self, k: int, name: str) -> Attempt:
         prompts = self._prompts()
         if k == 0 or self.cfg.shadow:
             self._rehearse(prompts)
@@ -202,8 +226,7 @@ class _Deployment:
             judge = WorldJudge(self.rig.world, self.arm, Rules(horizon=self.cfg.seconds), self.limits.speed)
         self.policy.reset(self.cfg.target)
         self.box.reset(self.cfg.target, time.monotonic())
-        seconds = self.cfg.seconds / self.limits.speed
-        tried = attempt(
+        return attempt(
             name,
             self.station,
             self.arm,
@@ -212,22 +235,10 @@ class _Deployment:
             judge,
             prompts,
             self.box,
-            seconds=seconds,
+            seconds=self.cfg.seconds / self.limits.speed,
             say=self._note,
             shadow=self.cfg.shadow,
         )
-        if self.arm.stopped:
-            tried = replace(tried, blackbox=self._keep(f"trial-{k:03d}"))
-        self.done.append(tried)
-        wins = sum(row.success for row in self.done)
-        _say(f"{k + 1} of {self.cfg.trials}: {name}: {tried.reason} in {tried.seconds:.1f} s; {wins} of {len(self.done)} so far")
-        if self.arm.stopped is None:
-            return True
-        _say(f"  stopped: {self.arm.stopped.reason.value}: {self.arm.stopped.detail}")
-        if self.rig.world is None:
-            return self._cleared()
-        self.arm.clear()  # nobody stands beside a simulated arm
-        return True
 
     def report(self) -> dict[str, Any]:
         """Writes what happened, and returns the summary."""
@@ -273,6 +284,20 @@ class _Deployment:
                 self._keep(f"home-{k:03d}")
                 self.arm.clear()
         raise DeployError("the arm does not come home: it was stopped on its way three times")
+
+    def _look_at_the_table(self) -> None:
+        """A segmenter that knows things by what is not table is shown the table, and the fingers, without a thing."""
+        segmenter = self.rig.segmenter
+        if not isinstance(segmenter, Tabletop):
+            return
+        if self.rig.world is not None:
+            empty = dict(self.rig.world.empty())
+        elif self.cfg.yes:
+            return
+        else:
+            self._ask("clear the table, step back, and press Enter: pictures of the empty table are taken")
+            empty = {name: frame.image for name, frame in self.station.frames().items()}
+        self.station.segmenter = replace(segmenter, empty=empty)
 
     def _lay(self, k: int, item: Graspable | None, trial: Trial | None) -> None:
         """Puts the object of the trial on the table, or has a person do so."""

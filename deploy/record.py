@@ -20,6 +20,7 @@ from assets.graspable import Graspable
 from assets.toys import sample_toy
 from deploy.errors import DeployError
 from deploy.motion import go_home
+from deploy.mounts import as_contract
 from deploy.recorder import Manner, record_episodes
 from deploy.rig import Rig, RigConfig, limits_of, open_rig
 from episodes import CameraInfo, DatasetInfo, DatasetWriter, open_dataset
@@ -27,7 +28,9 @@ from hardware.api import Action, Observation, Robot, RobotError
 from hardware.blackbox import BlackBox, BoxPlan, RecordedWatch
 from hardware.blackbox_file import dump
 from hardware.calibration import load_calibration
+from hardware.camera import Camera
 from hardware.camera_watch import CameraWatch
+from hardware.cameras.fit import Fit
 from hardware.catalogue import find_robot
 from hardware.jog import Control, Rates, Teleop
 from hardware.safety import forbidden_place
@@ -143,20 +146,18 @@ def info_of(cfg: RecordConfig, rig: Rig, names: tuple[str, ...]) -> DatasetInfo:
     if rig.world is not None:
         cameras = {camera.name: described(camera, cfg.size) for camera in (SIDE, WRIST)}
     else:
-        cameras = {name: _calibrated(name, cfg.calibration.get(name, ""), cfg.size) for name in names}
+        cameras = {camera.name: _calibrated(camera, cfg.calibration.get(camera.name, "")) for camera in rig.cameras}
     made_by = {"cezanne": importlib.metadata.version("cezanne"), "settings": dataclasses.asdict(cfg)}
     return DatasetInfo(cfg.rate, arm.name, tuple(joint.name for joint in arm.joints), cameras, arm.gripper, fingerprint=made_by)
 
 
-def _calibrated(name: str, path: str, size: int) -> CameraInfo:
+def _calibrated(camera: Camera, path: str) -> CameraInfo:
+    name = camera.name
     if not path:
         raise DeployError(f"camera {name!r} has no calibration: `cezanne calibrate` makes one; name it: calibration.{name}={name}.json")
     found = load_calibration(path)
-    found.check(name, "", (size, size))
-    if found.hand_eye is None:
-        raise DeployError(f"{path} does not say where camera {name!r} stands; calibrate its hand-eye pose too")
-    body = "world" if found.hand_eye.mount == "base" else found.hand_eye.mount
-    return CameraInfo(size, size, found.intrinsics.fovy, found.intrinsics.matrix, found.hand_eye.matrix, body)
+    found.check(name, "", found.intrinsics.size)
+    return as_contract(found, Fit(camera.size, getattr(camera, "rotate", 0)))
 
 
 def _record(cfg: RecordConfig, rig: Rig, station: Station, control: Control, writer: DatasetWriter, box: BlackBox) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from typing import Protocol
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
@@ -102,6 +102,16 @@ class LiveWorld:
         if said != "ready":
             raise PlacementError(said)
 
+    def empty(self) -> Mapping[str, np.ndarray]:
+        """What the cameras would see now without the object, (H, W, 3) uint8 each. Raises ArmLost where the world is gone."""
+        try:
+            self._pipe.send("empty")
+            if self._pipe.poll(_CALL):
+                return self._answer()
+        except OSError:
+            pass
+        raise ArmLost("the simulated world does not answer")
+
     def truth(self) -> Truth:
         """What happens now."""
         board = self._state.read()
@@ -156,7 +166,7 @@ class LiveWorld:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _answer(self) -> str:
+    def _answer(self) -> Any:
         try:
             return self._pipe.recv()
         except (EOFError, ConnectionResetError):
@@ -258,6 +268,9 @@ def _live(
                 return
             if asked is None:
                 return
+            if asked == "empty":
+                pipe.send(world.empty())
+                continue
             try:
                 world.place(*asked)
                 said = "ready"
@@ -301,6 +314,13 @@ class _World:
         """Publishes that the arm stands still until the next scene is ready: to whoever watches, time goes on."""
         while not done.wait(0.01):
             self.publish(time.monotonic())
+
+    def empty(self) -> Mapping[str, np.ndarray]:
+        """Pictures without the object."""
+        state = self.robot.state()
+        joint = self.robot.model.joint("object").qposadr[0]
+        state[1 + joint + 2] -= 10.0  # time, then positions: the object goes far below the table
+        return self.robot.sensed(state).images
 
     def run(self, now: float) -> None:
         """Steps up to the present."""

@@ -72,6 +72,21 @@ def test_the_arm_stays_where_it_is_when_an_object_is_placed(world: LiveWorld) ->
     np.testing.assert_allclose(link.state().qpos, before, atol=0.01)
 
 
+def test_an_empty_table_is_the_table_without_the_object(world: LiveWorld) -> None:
+    world.place(sample_toy(np.random.default_rng(5)), np.array([0.05, -0.04]), 7)
+    start = time.monotonic()
+    frames = [camera.latest() for camera in world.cameras()]
+    while any(frame.time < start for frame in frames):
+        time.sleep(0.01)
+        frames = [camera.latest() for camera in world.cameras()]
+    empty = world.empty()
+    for frame, name in zip(frames, ("side", "wrist"), strict=True):
+        assert frame.truth is not None
+        differs = (frame.image != empty[name]).any(axis=2)
+        assert differs[frame.truth].mean() > 0.9
+        assert differs[~frame.truth].mean() < 0.05
+
+
 def test_a_killed_world_is_said_to_be_lost() -> None:
     world = LiveWorld(SceneConfig(sample_toy(np.random.default_rng(0)), size=32))
     world.start()
