@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +18,10 @@ from deploy.errors import DeployError
 from deploy.judge import GripJudge, TrialJudge, WorldJudge
 from deploy.motion import go_home
 from deploy.page import write_deployment
+from deploy.person import ask
 from deploy.policy import LivePolicy, PolicyAt, check_first, open_policy
 from deploy.rig import Rig, RigConfig, contract_of, limits_of, open_rig
-from deploy.trial import Attempt, attempt
+from deploy.trial import Attempt, attempt, timing_of
 from deploy.view_check import Look
 from deploy.views import check_views, load_calibrations
 from eval.results import write_json
@@ -35,9 +36,10 @@ from hardware.calibration import Calibration
 from hardware.camera_watch import CameraWatch
 from hardware.catalogue import find_robot
 from hardware.limits import Limits, Workspace
+from hardware.reason import Reason
 from hardware.safety import forbidden_place
 from hardware.segmenter import Box, Click, Prompt, Words
-from hardware.session import session
+from hardware.session import reason_of, session
 from hardware.station import Station
 from hardware.stream import Pace
 from policies.checkpoint import find_checkpoint
@@ -93,15 +95,21 @@ class DeployConfig(RigConfig, PolicyAt):
             raise DeployError(f"trials={self.trials}; 1 to 10,000 make a deployment")
         if not 0 < self.seconds <= 600:
             raise DeployError(f"seconds={self.seconds}; above 0 and at most 600")
-        for name, length in (("workspace_lower", 3), ("workspace_upper", 3)):
-            if len(getattr(self, name)) not in (0, length):
+        if self.seed < 0:
+            raise DeployError(f"seed={self.seed} cannot be negative")
+        for name in ("workspace_lower", "workspace_upper"):
+            if len(getattr(self, name)) not in (0, 3):
                 raise DeployError(f"{name}={getattr(self, name)}; give x, y, z")
+        for name, wanted in (("click", "x, y"), ("box", "x0, y0, x1, y1")):
+            for camera, given in getattr(self, name).items():
+                if len(given) != len(wanted.split()):
+                    raise DeployError(f"{name}.{camera}={given}; give {wanted}")
 
 
 def run(cfg: DeployConfig) -> dict[str, Any]:
     """Runs the trials and writes the report; what was done before a stop is in it."""
     out = Path(cfg.out or f"runs/deploy/{datetime.now():%Y%m%d-%H%M%S}")  # names a folder for people; nothing is measured by it
-    if out.exists() and any(out.iterdir()):
+    if out.is_dir() and any(out.iterdir()):
         raise DeployError(f"out={cfg.out} is not empty; name a new folder: a report is never written over")
     row = find_robot(cfg.robot)
     if row.simulated and not cfg.checkpoint and not cfg.server:
@@ -110,6 +118,10 @@ def run(cfg: DeployConfig) -> dict[str, Any]:
         cfg = replace(cfg, checkpoint=DEMO)
     if not row.simulated and not cfg.yes and not cfg.shadow and not sys.stdin.isatty():
         raise DeployError(f"robot={cfg.robot} moves a physical arm and nobody can be asked here; start it from a terminal, or say --yes")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeployError(f"out={out} is no folder that can be written to: {error.strerror}") from error
     speed = row.speed if cfg.speed is None else cfg.speed
     trials = _trials(cfg) if row.simulated else [(None, None)] * cfg.trials
     with open_policy(cfg) as (policy, contract), open_rig(cfg, contract, trials[0][0]) as rig:
@@ -120,10 +132,15 @@ def run(cfg: DeployConfig) -> dict[str, Any]:
         for line in limits.lines():
             _say(line)
         deployment = _Deployment(cfg, rig, policy, contract, limits, calibrations, out, time.monotonic())
-        with deployment.open():
-            for k, (item, trial) in enumerate(trials):
-                if not deployment.go(k, item, trial):
-                    break
+        try:
+            with deployment.open():
+                for k, (item, trial) in enumerate(trials):
+                    if not deployment.go(k, item, trial):
+                        break
+        except BaseException:
+            if deployment.done:
+                deployment.report()
+            raise
     return deployment.report()
 
 
@@ -182,8 +199,7 @@ class _Deployment:
                 self.station.connect()
                 yield
             except BaseException as error:
-                if self.arm.stopped is None:
-                    self.arm.stop(detail=f"{type(error).__name__}: {error}")
+                self.arm.stop(*reason_of(error))
                 self._keep("end")
                 raise
             finally:
@@ -214,6 +230,8 @@ class _Deployment:
             return True
         if self.rig.world is None:
             return self._cleared()
+        if self.arm.stopped.reason is Reason.OPERATOR:
+            return False
         self.arm.clear()  # nobody stands beside a simulated arm
         return True
 
@@ -278,7 +296,7 @@ class _Deployment:
             try:
                 return go_home(self.arm)
             except DeployError:
-                if self.rig.world is None or self.arm.stopped is None:
+                if self.rig.world is None or self.arm.stopped is None or self.arm.stopped.reason is Reason.OPERATOR:
                     raise
                 _say(f"  on the way home: {self.arm.stopped.reason.value}: {self.arm.stopped.detail}")
                 self._keep(f"home-{k:03d}")
@@ -353,7 +371,7 @@ class _Deployment:
     def _ask(self, question: str) -> str:
         """Asks the person in front of the arm. The arm is at rest, and holds."""
         self.arm.hold()
-        return input(f"{question}: ")
+        return ask(question)
 
     def _cleared(self) -> bool:
         """Whether a person has looked at the arm and lets it go on."""
@@ -367,27 +385,13 @@ class _Deployment:
     def _keep(self, name: str) -> str:
         """Writes the black box; where that fails, says so: the stop itself has long gone through."""
         self.arm.rest()  # how it braked is worth keeping
-        context = {
-            "robot": self.cfg.robot,
-            "target": self.cfg.target,
-            "checkpoint": self.cfg.checkpoint,
-            "limits": list(self.limits.lines()),
-        }
+        told = {"robot": self.cfg.robot, "target": self.cfg.target, "checkpoint": self.cfg.checkpoint}
+        context = {**told, "limits": list(self.limits.lines())}
         try:
             return str(dump(self.box, self.out / "blackbox" / name, self.arm.stopped, context))
         except (OSError, RobotError) as error:
             _say(f"the black box could not be written: {error}")
             return "not written"
-
-
-def timing_of(done: Sequence[Attempt]) -> dict[str, float]:
-    """The worst percentile of any trial, the mean of shares."""
-    rows = [row.timing for row in done if row.timing.get("commands")]
-    if not rows:
-        return {}
-    total = sum(row["commands"] for row in rows)
-    found = {key: max(row[key] for row in rows) for key in rows[0] if key.endswith("_ms")}
-    return found | {"commands": total, "missed_share": sum(row["missed_share"] * row["commands"] for row in rows) / total}
 
 
 def _say(text: str) -> None:

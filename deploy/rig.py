@@ -59,6 +59,10 @@ class RigConfig:
 def check_cameras(cfg: RigConfig, contract: Contract) -> None:
     """Raises DeployError unless every camera of the contract is named, and no other."""
     if find_robot(cfg.robot).simulated:
+        if not 1 <= cfg.camera_hz <= 200:
+            raise DeployError(f"camera_hz={cfg.camera_hz}; 1 to 200 frames a second")
+        if cfg.address or (cfg.robot == "sim" and cfg.settings):
+            raise DeployError(f"robot={cfg.robot} has no address" + (" and no settings" if cfg.robot == "sim" else ""))
         if cfg.cameras:
             raise DeployError(f"robot={cfg.robot} brings its own cameras; leave cameras.{next(iter(cfg.cameras))} out")
         return
@@ -97,11 +101,11 @@ def open_rig(cfg: RigConfig, contract: Contract, item: Graspable | None) -> Iter
             yield Rig(world, world.cameras(), segmenter, world)
         return
     from deploy.franka_world import FrankaLeader
-    from hardware.drivers.franka import Franka
     from hardware.emulators.franka import FrankaSim
 
     with FrankaSim() as emulator, LiveWorld(scene, camera_hz=cfg.camera_hz, leader=FrankaLeader(Path(emulator.path))) as world:
-        yield Rig(Franka(address=emulator.address, realtime="ignore", **cfg.settings), world.cameras(), segmenter, world)
+        driver = open_driver("franka", emulator.address, {"realtime": "ignore", **cfg.settings})
+        yield Rig(driver, world.cameras(), segmenter, world)
 
 
 def limits_of(driver: Driver, speed: float, changes: Mapping[str, Any], *, simulated: bool) -> Limits:

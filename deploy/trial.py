@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -118,3 +118,13 @@ def attempt(
         tuple(witness.pictures),
         tuple(witness.times),
     )
+
+
+def timing_of(done: Sequence[Attempt]) -> dict[str, float]:
+    """The worst percentile of any trial, the mean of shares."""
+    rows = [row.timing for row in done if row.timing.get("commands")]
+    if not rows:
+        return {}
+    total = sum(row["commands"] for row in rows)
+    found = {key: max(row[key] for row in rows) for key in rows[0] if key.endswith("_ms")}
+    return found | {"commands": total, "missed_share": sum(row["missed_share"] * row["commands"] for row in rows) / total}

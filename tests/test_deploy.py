@@ -17,8 +17,10 @@ from deploy.deploy import DeployConfig, run
 from deploy.errors import DeployError
 from deploy.judge import GripJudge
 from deploy.motion import raised
+from deploy.person import ask
 from deploy.policy import check_first
 from deploy.rig import RigConfig, check_cameras, limits_of
+from deploy.trial import attempt
 from deploy.view_check import Look
 from deploy.views import check_views
 from hardware.api import Action, ActionChunk, Observation, RobotError, SegmenterError
@@ -27,7 +29,9 @@ from hardware.blackbox_file import open_blackbox
 from hardware.catalogue import ROBOTS, find_robot, open_driver
 from hardware.limits import Limits
 from hardware.model import load_arm
+from hardware.reason import Reason
 from hardware.serve import PolicyServer, Serving
+from hardware.session import stop_all
 from policies.contract import Contract
 from policies.errors import PolicyError
 from sim.camera import SIDE, WRIST, described
@@ -102,6 +106,55 @@ def test_a_stop_is_counted_and_its_black_box_kept(tmp_path: Path) -> None:
     assert np.abs(np.diff(sent, axis=0)).max() < 0.05, "the jump was never sent"
 
 
+def test_what_was_done_before_ctrl_c_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def second_is_interrupted(*given, **named):
+        if tried:
+            raise KeyboardInterrupt
+        tried.append(attempt(*given, **named))
+        return tried[0]
+
+    monkeypatch.setattr("deploy.deploy.attempt", second_is_interrupted)
+    with served(tmp_path, Wave()) as cfg, pytest.raises(KeyboardInterrupt):
+        run(replace(cfg, trials=3))
+    assert len(json.loads((tmp_path / "out/deploy.json").read_text())["rows"]) == 1
+    assert (tmp_path / "out/report.html").is_file()
+    stop = open_blackbox(next((tmp_path / "out/blackbox/end").iterdir())).stop
+    assert stop is not None
+    assert stop.reason is Reason.OPERATOR
+
+
+def test_a_person_who_stops_a_simulated_arm_ends_its_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+    def stopped(resets: int, qpos: np.ndarray) -> np.ndarray:
+        if resets == 2:
+            stop_all(timeout=0.2)
+        return qpos
+
+    with served(tmp_path, Wave(stopped)) as cfg:
+        summary = run(replace(cfg, trials=3, seconds=3.0))
+    assert (summary["trials"], summary["stops"]) == (1, 1)
+    assert json.loads((tmp_path / "out/deploy.json").read_text())["rows"][0]["reason"] == "operator"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_report_that_could_not_be_written_is_said_before_anything_moves(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DeployError, match="no folder that can be written to"):
+        run(DeployConfig(checkpoint="x", out=str(tmp_path / place)))
+
+
+def test_where_nobody_answers_the_arm_does_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", closed)
+    with pytest.raises(DeployError, match="nobody answers"):
+        ask("go? ")
+
+
 def test_a_shadow_moves_nothing(tmp_path: Path) -> None:
     with served(tmp_path, Wave()) as cfg:
         summary = run(replace(cfg, shadow=True))
@@ -153,6 +206,9 @@ def test_a_camera_that_the_scene_has_not_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
     with served(tmp_path, Wave()) as cfg, pytest.raises(SegmenterError):
         run(replace(cfg, segmenter="tabletop", target="the gizmo"))
+    stop = open_blackbox(next((tmp_path / "out/blackbox/end").iterdir())).stop
+    assert stop is not None
+    assert stop.reason is Reason.CRASH, "no person stopped it"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +228,13 @@ def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
         ({"server": "here"}, DeployError, "no host:port"),
         ({"server": "", "robot": "ur", "yes": True}, DeployError, "either checkpoint=FOLDER or server"),
         ({"token_file": ""}, DeployError, "needs token_file"),
+        ({"address": "10.0.0.1"}, DeployError, "robot=sim has no address"),
+        ({"settings": {"gripper": "none"}}, DeployError, "robot=sim has no address and no settings"),
+        ({"robot": "franka_sim", "settings": {"colour": 1}}, RobotError, "no setting 'colour'"),
+        ({"camera_hz": 0.0}, DeployError, "camera_hz=0.0"),
+        ({"click": {"side": [1]}}, DeployError, r"click.side=\[1\]; give x, y"),
+        ({"box": {"side": [1, 2]}}, DeployError, r"box.side=\[1, 2\]; give x0, y0, x1, y1"),
+        ({"seed": -1}, DeployError, "seed=-1"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, change: dict, error: type[Exception], said: str) -> None:
