@@ -6,7 +6,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -186,6 +186,8 @@ class LiveLink:
 
     board: Board
     setpoint: Board
+    _writing: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    """A board has one writer, and a stop may come from any thread."""
 
     def state(self) -> ArmState:
         """The newest measurement. Raises ArmLost."""
@@ -200,7 +202,8 @@ class LiveLink:
 
     def send(self, setpoint: Action) -> None:
         """The next setpoint."""
-        self.setpoint.write(qpos=setpoint.qpos, gripper=setpoint.gripper, power=1.0)
+        with self._writing:
+            self.setpoint.write(qpos=setpoint.qpos, gripper=setpoint.gripper, power=1.0)
 
     def stop(self) -> None:
         """Holds the measured pose."""
@@ -208,8 +211,9 @@ class LiveLink:
             now = self.board.read()
         except TimeoutError:
             return  # it does not move any more
-        if self.setpoint.read()["power"][0]:
-            self.setpoint.write(qpos=now["qpos"])
+        with self._writing:
+            if self.setpoint.read()["power"][0]:
+                self.setpoint.write(qpos=now["qpos"])
 
     def close(self) -> None:
         """Stops."""

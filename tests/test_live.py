@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -10,7 +13,8 @@ import pytest
 
 from assets.toys import sample_toy
 from hardware.api import Action, ArmLost
-from sim.live import LiveWorld
+from sim.board import Board
+from sim.live import LiveLink, LiveWorld
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 
@@ -100,3 +104,37 @@ def test_a_killed_world_is_said_to_be_lost() -> None:
         world.place(sample_toy(np.random.default_rng(0)), np.zeros(2), 0)
     world.close()
     world.close()
+
+
+def test_a_stop_from_another_thread_leaves_no_half_a_setpoint() -> None:
+    context = multiprocessing.get_context("spawn")
+    state = Board(context, {"qpos": ((7,), "f8")})
+    state.write(qpos=np.full(7, -1.0))
+    setpoint = Board(context, {"qpos": ((7,), "f8"), "gripper": ((1,), "f8"), "power": ((1,), "f8")})
+    link = LiveLink(state, setpoint)
+    done, halves = threading.Event(), []
+
+    def stops() -> None:
+        while not done.is_set():
+            link.stop()
+
+    def reads() -> None:
+        while not done.is_set():
+            now = setpoint.read()
+            if now["qpos"][0] not in (-1.0, now["gripper"][0]):
+                halves.append((now["qpos"][0], now["gripper"][0]))
+
+    threads = [threading.Thread(target=stops), threading.Thread(target=reads)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for k in range(4000):
+            link.send(Action(np.full(7, float(k)), np.array([float(k)])))
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(before)
+    assert halves == []
