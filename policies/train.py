@@ -38,10 +38,17 @@ FREE |= {"log_every", "validate_every", "checkpoint_steps", "checkpoint_seconds"
 
 def run(cfg: TrainConfig) -> dict[str, Any]:
     """Trains, or continues, and says where the checkpoint is."""
+    torch.set_flush_denormal(True)  # numbers that are all but zero take a hundred times as long
+    try:
+        return _run(cfg)
+    finally:
+        torch.set_flush_denormal(False)  # a property of the process, not of training
+
+
+def _run(cfg: TrainConfig) -> dict[str, Any]:
     out = Path(cfg.out)
     device = pick_device(cfg.device)
     torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
-    torch.set_flush_denormal(True)
     done = checkpoints(out)
     if done and not cfg.resume:
         raise PolicyError(f"{out} already holds a run at step {int(done[-1].name)}; resume=true continues it, or choose another out=")

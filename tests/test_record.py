@@ -384,6 +384,7 @@ def test_a_physical_arms_cameras_are_described_by_their_calibration(tmp_path: Pa
     from deploy.record import RecordConfig, info_of
     from deploy.rig import Rig
     from hardware.calibration import Calibration, HandEye, Intrinsics, rows
+    from hardware.cameras import open_camera
 
     @dataclass(frozen=True)
     class Driver:
@@ -398,19 +399,24 @@ def test_a_physical_arms_cameras_are_described_by_their_calibration(tmp_path: Pa
     pose[:3, 3] = 0.4, 0.5, 0.6
     Calibration("side", "", lens, HandEye("base", rows(pose))).save(tmp_path / "side.json")
     Calibration("wrist", "", lens).save(tmp_path / "wrist.json")
-    rig: Any = Rig(Driver(), (), None)  # pyright: ignore[reportArgumentType]
+
+    def rig(*names: str) -> Rig:
+        cameras = tuple(open_camera(name, "opencv:0", (128, 128)) for name in names)
+        return Rig(Driver(), cameras, None)  # pyright: ignore[reportArgumentType]
+
     cfg = RecordConfig(robot="ur", calibration={"side": str(tmp_path / "side.json"), "wrist": str(tmp_path / "wrist.json")})
-    found = info_of(cfg, rig, ("side",))
+    found = info_of(cfg, rig("side"), ("side",))
     assert (found.robot, found.joints, found.gripper, found.fps) == ("panda", info().joints, 1, 20.0)
     np.testing.assert_array_equal(found.cameras["side"].extrinsics, pose)
     assert found.cameras["side"].intrinsics[0][0] == 150.0
     assert found.cameras["side"].fovy == pytest.approx(2 * np.degrees(np.arctan(64 / 150)))
-    with pytest.raises(DeployError, match="does not say where camera 'wrist' stands"):
-        info_of(cfg, rig, ("side", "wrist"))
+    with pytest.raises(DeployError, match="camera 'wrist': where it stands is unknown"):
+        info_of(cfg, rig("side", "wrist"), ("side", "wrist"))
     with pytest.raises(DeployError, match="camera 'top' has no calibration: `cezanne calibrate` makes one"):
-        info_of(cfg, rig, ("top",))
-    with pytest.raises(RobotError, match="takes pictures of 64x64 px, its calibration holds for 128x128"):
-        info_of(RecordConfig(robot="ur", size=64, calibration=cfg.calibration), rig, ("side",))
+        info_of(cfg, rig("top"), ("top",))
+    cfg.calibration["wrist"] = cfg.calibration["side"]
+    with pytest.raises(RobotError, match="calibration of camera 'side', not of 'wrist'"):
+        info_of(cfg, rig("wrist"), ("wrist",))
 
 
 # --- the verb, in a terminal, on the simulated world
