@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,10 +17,8 @@ from hardware.reason import Reason
 WHERE = "the arm's link"
 
 
-def _row(
-    name: str, breaks: str, expected: Reason, inject: Callable[[Stage], None], within: float = 1.5, bench: Bench | None = None
-) -> Fault:
-    return Fault(name, breaks, WHERE, expected, within, lambda folder: (bench or Bench()).run(folder, inject))
+def _row(name: str, breaks: str, expected: Reason, inject: Callable[[Stage], None], within: float = 1.5, slow: bool = False) -> Fault:
+    return Fault(name, breaks, WHERE, expected, within, lambda folder: Bench().run(folder, inject), slow)
 
 
 def _says(change: Callable[[ArmState], ArmState]) -> Callable[[Stage], None]:
@@ -39,6 +38,10 @@ def _gone(stage: Stage) -> None:
 
 def _stuck(stage: Stage) -> None:
     stage.plant.stuck = True
+
+
+def _deaf(stage: Stage) -> None:
+    stage.plant.deaf = time.monotonic() + 2.5
 
 
 def _frozen(stage: Stage) -> None:
@@ -66,7 +69,8 @@ ROWS = (
     _row("arm refuses", "it refuses a setpoint", Reason.ARM_FAULT, _refuses),
     _row("arm loses power", "the link is gone, the brakes fall in", Reason.ARM_LOST, _gone),
     _row("arm does not follow", "it takes setpoints and stands", Reason.FOLLOWING_ERROR, _stuck, 3.0),
-    _row("measurement frozen", "new time stamps, the joints of before", Reason.FOLLOWING_ERROR, _frozen, 3.0),
+    _row("arm hangs", "its link does not return for 2.5 s", Reason.STATE_STALE, _deaf, 3.0, slow=True),
+    _row("measurement frozen", "new time stamps, the joints of before", Reason.FOLLOWING_ERROR, _frozen, 3.0, slow=True),
     _row("measurement stale", "nothing new is measured", Reason.STATE_STALE, _stale),
     _row("measurement NaN", "positions are NaN", Reason.STATE_NOT_FINITE, _says(lambda s: replace(s, qpos=s.qpos * np.nan))),
     _row("joint beyond its limit", "measured 0.02 rad beyond", Reason.JOINT_LIMIT, _beyond),

@@ -48,7 +48,7 @@ def _wall_clock(folder: Path) -> Outcome:
         time.time = lambda: told() + 3600.0
 
     try:
-        return Bench(seconds=2.5).run(folder, inject)
+        return Bench(seconds=1.5).run(folder, inject)
     finally:
         time.time = told
 

@@ -6,7 +6,7 @@ import importlib.util
 import tempfile
 from pathlib import Path
 
-from deploy.faults import arms, cameras, inputs, machine, network, places, policies, processes, world
+from deploy.faults import arms, cameras, inputs, machine, network, places, policies, processes, vendors, world
 from deploy.faults.fault import Fault, Outcome
 
 ROWS: tuple[Fault, ...] = (
@@ -15,6 +15,7 @@ ROWS: tuple[Fault, ...] = (
     *network.ROWS,
     *arms.ROWS,
     *places.ROWS,
+    *vendors.ROWS,
     *machine.ROWS,
     *processes.ROWS,
     *world.ROWS,

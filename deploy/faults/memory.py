@@ -37,8 +37,8 @@ class Plant:
     """Raised whenever it is asked for its state; the brakes have fallen in."""
     stuck: bool = False
     """Setpoints are taken and not followed."""
-    connected: int = 0
-    """Times."""
+    deaf: float = 0.0
+    """Until when nobody is answered who asks it what it measures [s]."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -103,7 +103,6 @@ class MemoryArm:
 
     def connect(self) -> MemoryLink:
         """The link."""
-        self.plant.connected += 1
         return MemoryLink(self.plant)
 
 
@@ -115,6 +114,7 @@ class MemoryLink:
 
     def state(self) -> ArmState:
         """Where the joints are. Raises RobotError."""
+        time.sleep(max(0.0, self.plant.deaf - time.monotonic()))
         return self.plant.measure()
 
     def send(self, setpoint: Action) -> None:

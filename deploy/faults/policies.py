@@ -23,12 +23,18 @@ PROCESS = "the policy's process"
 
 
 def _row(
-    name: str, breaks: str, expected: Reason, within: float, bend: Callable[[ActionChunk], ActionChunk], bench: Bench | None = None
+    name: str,
+    breaks: str,
+    expected: Reason,
+    within: float,
+    bend: Callable[[ActionChunk], ActionChunk],
+    bench: Bench | None = None,
+    slow: bool = False,
 ) -> Fault:
     def inject(stage: Stage) -> None:
         stage.wave.bend = bend
 
-    return Fault(name, breaks, ANSWERS, expected, within, lambda folder: (bench or Bench()).run(folder, inject))
+    return Fault(name, breaks, ANSWERS, expected, within, lambda folder: (bench or Bench()).run(folder, inject), slow)
 
 
 def _nan(chunk: ActionChunk) -> ActionChunk:
@@ -87,7 +93,7 @@ ROWS = (
     ),
     _row("policy of another arm", "it answers with six joints", Reason.ACTION_SHAPE, 2.0, lambda c: ActionChunk(c.qpos[:, :6], c.gripper)),
     _row("policy raises", "an error in the network", Reason.POLICY_REFUSED, 2.0, _raises),
-    _row("policy slow", "an answer takes 1.5 s", Reason.ACTION_STALE, 3.0, _slow),
+    _row("policy slow", "an answer takes 1.5 s", Reason.ACTION_STALE, 3.0, _slow, slow=True),
     _row("no more actions", "answers are a single action", Reason.ACTION_STALE, 3.0, _short, Bench(limits={"action_age": 0.25})),
     Fault(
         "policy killed",

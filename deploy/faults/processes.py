@@ -33,7 +33,6 @@ _STOPPED = 130
 
 def ride(driver: Driver, folder: Path, pipe: Connection) -> None:
     """A small deployment, as the main function of a process; says when the arm moves, and why it was stopped."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as in cezanne.py
     said: list[tuple[str, str, float]] = []
     try:
         with Bench().open(folder, driver) as (stage, station, pace):
@@ -128,8 +127,9 @@ def _from_outside(stage: Stage) -> None:
 
 ROWS = (
     Fault("Ctrl-C", "SIGINT", CONTROL, Reason.OPERATOR, 2.0, _ended(signal.SIGINT)),
-    Fault("asked to end", "SIGTERM", CONTROL, Reason.OPERATOR, 2.0, _ended(signal.SIGTERM)),
-    Fault("control process killed", "SIGKILL", CONTROL, End.HOLDS, 2.0, _ended(signal.SIGKILL)),
+    Fault("asked to end", "SIGTERM", CONTROL, Reason.OPERATOR, 2.0, _ended(signal.SIGTERM), slow=True),
+    Fault("terminal closed", "SIGHUP", CONTROL, Reason.OPERATOR, 2.0, _ended(signal.SIGHUP), slow=True),
+    Fault("control process killed", "SIGKILL", CONTROL, End.HOLDS, 2.0, _ended(signal.SIGKILL), slow=True),
     Fault(
         "stop from another process", "`cezanne stop`", CONTROL, Reason.OPERATOR, 2.0, lambda f: Bench(seconds=30.0).run(f, _from_outside)
     ),
