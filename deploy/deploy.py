@@ -128,6 +128,7 @@ def run(cfg: DeployConfig) -> dict[str, Any]:
         limits = _limits(cfg, rig, speed)
         contract.check(contract_of(rig.driver, rig.cameras, contract.dt))
         calibrations = load_calibrations(cfg.calibration, rig.cameras)
+        _check_words(cfg, rig, contract)
         _say("the policy fits: " + f"{contract.embodiment}, cameras {', '.join(contract.cameras)}, {1 / contract.dt:.0f} Hz")
         for line in limits.lines():
             _say(line)
@@ -149,6 +150,13 @@ def _trials(cfg: DeployConfig) -> list[tuple[Graspable | None, Trial | None]]:
         cfg.suite, trials=1, seed=cfg.seed, limit=cfg.trials, checkpoint=find_checkpoint(Path(cfg.checkpoint)) if cfg.checkpoint else None
     )
     return [(suite.objects[trial.object], trial) for trial in suite.trials[: cfg.trials]]
+
+
+def _check_words(cfg: DeployConfig, rig: Rig, contract: Contract) -> None:
+    """Raises SegmenterError for a target in words that mean nothing to the segmenter."""
+    wordless = set(contract.cameras) <= set(cfg.click) | set(cfg.box)
+    if isinstance(rig.segmenter, Tabletop) and not wordless and (said := rig.segmenter.puzzle(cfg.target)):
+        raise SegmenterError(said)
 
 
 def _limits(cfg: DeployConfig, rig: Rig, speed: float) -> Limits:

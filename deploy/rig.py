@@ -21,6 +21,7 @@ from hardware.model import load_arm
 from hardware.segmenter import Segmenter
 from policies.contract import Contract
 from policies.segmenters import open_segmenter
+from policies.segmenters.words import Detector
 from sim.camera import FILM, SIDE, WRIST
 from sim.live import LiveWorld
 from sim.scene import SceneConfig
@@ -52,6 +53,10 @@ class RigConfig:
     """Physical cameras by the contract's names, as in cameras.side=opencv:/dev/video0 cameras.wrist=realsense:831612071234."""
     segmenter: str = ""
     """truth, tabletop or sam2; empty: truth where the world is simulated, else tabletop."""
+    segment: dict[str, Any] = field(default_factory=dict)
+    """Settings of the segmenter, as in segment.model=FOLDER segment.device=cuda."""
+    detector: str = ""
+    """An OWLv2 or Grounding DINO model, a folder or a name on the hub: finds what words name, for segmenters that follow it then."""
     camera_hz: float = 20.0
     """Frames a second of simulated cameras."""
 
@@ -83,7 +88,7 @@ def open_rig(cfg: RigConfig, contract: Contract, item: Graspable | None) -> Iter
     """
     check_cameras(cfg, contract)
     row = find_robot(cfg.robot)
-    segmenter = open_segmenter(cfg.segmenter or ("truth" if row.simulated else "tabletop"))
+    segmenter = segmenter_of(cfg, simulated=row.simulated)
     if not row.simulated:
         height, width = contract.size
         cameras = tuple(open_camera(name, cfg.cameras[name], (width, height)) for name in contract.cameras)
@@ -106,6 +111,14 @@ def open_rig(cfg: RigConfig, contract: Contract, item: Graspable | None) -> Iter
     with FrankaSim() as emulator, LiveWorld(scene, camera_hz=cfg.camera_hz, leader=FrankaLeader(Path(emulator.path))) as world:
         driver = open_driver("franka", emulator.address, {"realtime": "ignore", **cfg.settings})
         yield Rig(driver, world.cameras(), segmenter, world)
+
+
+def segmenter_of(cfg: RigConfig, *, simulated: bool) -> Segmenter:
+    """What finds and follows the target; loads nothing. Raises SegmenterError for a setting that it has not."""
+    settings = dict(cfg.segment)
+    if cfg.detector:
+        settings["detector"] = Detector(cfg.detector, str(settings.get("device", "cpu")))
+    return open_segmenter(cfg.segmenter or ("truth" if simulated else "tabletop"), **settings)
 
 
 def limits_of(driver: Driver, speed: float, changes: Mapping[str, Any], *, simulated: bool) -> Limits:

@@ -165,7 +165,7 @@ def test_words_that_fit_nothing_are_refused_with_what_would_do() -> None:
     frame = still((RED, 20, 50))
     with pytest.raises(SegmenterError, match="no green thing on the table"):
         Tabletop().start("side", frame, Words("the green mug"))
-    with pytest.raises(SegmenterError, match=r"'the mug' names no colour \(red, orange.*click on it, draw a box, .* install transformers"):
+    with pytest.raises(SegmenterError, match=r"'the mug' names no colour \(red, orange.*click on it, draw a box, .* detector=MODEL"):
         Tabletop().start("side", frame, Words("the mug"))
     with pytest.raises(SegmenterError, match="no thing on the table"):
         Tabletop().start("side", still(), Words("the object"))

@@ -65,6 +65,15 @@ class Tabletop:
             )
         return ColourTrack(camera, frame, image, mask, background)
 
+    def puzzle(self, text: str) -> str:
+        """What is wrong with words that mean nothing here, whatever lies on the table; empty where they may mean something."""
+        if colour_of(text) is not None or self.detector is not None or _ANY & set(text.lower().split()):
+            return ""
+        return (
+            f"target={text!r} names no colour ({', '.join(FAMILIES)}), and there is no detector for other words: click on it, draw a box, "
+            "add its colour, say 'the object' where only one lies there, or give a detector=MODEL (needs transformers)"
+        )
+
     def _empty(self, camera: str, frame: Frame) -> np.ndarray | None:
         empty = self.empty.get(camera)
         if empty is not None and empty.shape != frame.image.shape:
@@ -89,10 +98,7 @@ class Tabletop:
             fits = [float(thing.sum()) for thing in things]
             what = "thing"
         else:
-            raise SegmenterError(
-                f"camera {camera!r}: target={text!r} names no colour ({', '.join(FAMILIES)}), and there is no detector for other words: "
-                "click on it, draw a box, add its colour, say 'the object' where only one lies there, or install transformers for one"
-            )
+            raise SegmenterError(f"camera {camera!r}: {self.puzzle(text)}")
         order = np.argsort(fits)[::-1]
         if not len(order) or fits[order[0]] < _LEAST:
             raise SegmenterError(
