@@ -220,6 +220,7 @@ class _Claim:
 @contextlib.contextmanager
 def _claimed(driver: Driver, folder: Path | None) -> Iterator[_Claim]:
     address = str(getattr(driver, "address", driver.arm.name))
+    address = os.path.realpath(address) if os.path.exists(address) else address  # a serial port has several names
     name = f"{driver.arm.name}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
     path = (folder or runtime_folder()) / f"{name}.lock"
     with path.open("a+") as file:

@@ -396,3 +396,15 @@ def test_a_shell_without_a_runtime_folder_finds_one(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert runtime_folder() == elsewhere
     assert elsewhere.is_dir()
+
+
+def test_one_owner_a_port_by_whatever_name(tmp_path: Path) -> None:
+    port, name = tmp_path / "ttyACM0", tmp_path / "by-id"
+    port.touch()
+    name.symlink_to(port)
+    with (
+        opened(tmp_path, FakeArm(address=str(port))),
+        pytest.raises(RobotError, match="in use"),
+        opened(tmp_path, FakeArm(address=str(name))),
+    ):
+        pass
