@@ -155,6 +155,17 @@ def test_where_nobody_answers_the_arm_does_not_go(monkeypatch: pytest.MonkeyPatc
         ask("go? ")
 
 
+@pytest.mark.slow
+def test_the_same_over_the_real_protocol_of_a_franka(tmp_path: Path) -> None:
+    pytest.importorskip("franky")
+    with served(tmp_path, Wave()) as cfg:
+        summary = run(replace(cfg, robot="franka_sim", trials=2, seconds=2.0))
+    assert (summary["trials"], summary["stops"], summary["speed"]) == (2, 0, 0.5)
+    rows = json.loads((tmp_path / "out/deploy.json").read_text())["rows"]
+    assert [row["reason"] for row in rows] == ["never_closed"] * 2
+    assert summary["timing"]["commands"] > 20
+
+
 def test_a_shadow_moves_nothing(tmp_path: Path) -> None:
     with served(tmp_path, Wave()) as cfg:
         summary = run(replace(cfg, shadow=True))
