@@ -137,7 +137,7 @@ VERBS = (
     ),
     Verb(
         "deploy",
-        "deploy.deploy:DeployConfig",
+        "deploy.config:DeployConfig",
         "deploy.deploy:run",
         "runs a policy on an arm, simulated or physical, slowly first",
         "cezanne deploy robot=franka_sim checkpoint=runs/demo/policy",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from deploy.errors import DeployError
 
 
@@ -11,3 +13,8 @@ def ask(question: str) -> str:
         return input(f"{question}: ")
     except EOFError:
         raise DeployError("nobody answers: the input is closed; start it from a terminal, or say --yes") from None
+
+
+def say(text: str) -> None:
+    """One line for them; results alone go to stdout."""
+    print(f"== {text}", file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ from assets.toys import sample_toy
 from deploy.errors import DeployError
 from deploy.motion import go_home
 from deploy.mounts import as_contract
+from deploy.person import say
 from deploy.recorder import Manner, record_episodes
 from deploy.rig import Rig, RigConfig, limits_of, open_rig
 from episodes import CameraInfo, DatasetInfo, DatasetWriter, open_dataset
@@ -119,7 +120,7 @@ def run(cfg: RecordConfig) -> dict[str, Any]:
         speed = cfg.speed if cfg.speed is not None else (0.5 if simulated else 0.25)
         limits = limits_of(rig.driver, speed, cfg.limits, simulated=simulated)
         for line in (*limits.lines(), *device.help.splitlines()):
-            _say(line)
+            say(line)
         joints = tuple(joint.name for joint in rig.driver.arm.joints)
         box = BlackBox(BoxPlan(joints, dict.fromkeys(names, (cfg.size, cfg.size)), rig.driver.servo_hz, 2 * _PICTURES, 1, info.gripper))
         with session(rig.driver, limits=limits, recorder=box) as arm:
@@ -223,9 +224,9 @@ def _keep(cfg: RecordConfig, arm: Session, box: BlackBox) -> None:
     if arm.stopped is None:
         return
     try:
-        _say(f"black box: {dump(box, Path(cfg.stops), arm.stopped, {'robot': cfg.robot, 'teleop': cfg.teleop, 'target': cfg.target})}")
+        say(f"black box: {dump(box, Path(cfg.stops), arm.stopped, {'robot': cfg.robot, 'teleop': cfg.teleop, 'target': cfg.target})}")
     except RobotError as error:
-        _say(str(error))
+        say(str(error))
 
 
 @dataclass
@@ -270,7 +271,3 @@ def _hangup() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-def _say(text: str) -> None:
-    print(f"== {text}", file=sys.stderr, flush=True)

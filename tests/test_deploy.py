@@ -115,7 +115,7 @@ def test_what_was_done_before_ctrl_c_is_reported(tmp_path: Path, monkeypatch: py
         tried.append(attempt(*given, **named))
         return tried[0]
 
-    monkeypatch.setattr("deploy.deploy.attempt", second_is_interrupted)
+    monkeypatch.setattr("deploy.deployment.attempt", second_is_interrupted)
     with served(tmp_path, Wave()) as cfg, pytest.raises(KeyboardInterrupt):
         run(replace(cfg, trials=3))
     assert len(json.loads((tmp_path / "out/deploy.json").read_text())["rows"]) == 1

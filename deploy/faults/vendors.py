@@ -111,7 +111,7 @@ def _row(
 ) -> Fault:
     def run(folder: Path) -> Outcome:
         with opened(folder) as real:
-            changes = {**BUSY, "state_age": 0.5, "workspace": _WIDE}
+            changes = {**BUSY, "state_age": 1.0, "workspace": _WIDE}  # drivers know silence themselves
             limits = replace(Limits(real.driver.arm, speed=0.5), **changes)  # pyright: ignore[reportArgumentType]
             with session(real.driver, limits=limits, folder=folder) as arm:
                 home = arm.state().qpos.copy()
