@@ -17,6 +17,7 @@ from deploy.calibration_sheet import calibration_sheet
 from deploy.errors import DeployError
 from deploy.hand_eye import read_poses, solve_mounting
 from deploy.lens import solve_lens
+from deploy.person import say
 from episodes.picture import write_picture
 from hardware.calibration import Calibration, load_calibration
 from hardware.cameras import open_camera
@@ -171,7 +172,7 @@ def _look(cfg: CalibrateConfig, board: Board) -> tuple[list[View], str, Path]:
         raise DeployError(f"{folder} holds pictures already; use them with pictures={folder}, or remove them")
     folder.mkdir(parents=True, exist_ok=True)
     views, serial = [], cfg.serial
-    for view, image, said in watch_board(open_camera(cfg.name, cfg.camera, (64, 64)), board, cfg.views, cfg.seconds, _say):
+    for view, image, said in watch_board(open_camera(cfg.name, cfg.camera, (64, 64)), board, cfg.views, cfg.seconds, say):
         write_picture(folder / view.name, image)
         views.append(view)
         serial = said or serial

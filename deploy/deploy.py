@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import replace
@@ -22,7 +23,7 @@ from deploy.views import load_calibrations
 from eval.sources import open_suite
 from eval.suite import Trial
 from hardware.api import SegmenterError
-from hardware.catalogue import find_robot
+from hardware.catalogue import Row, find_robot
 from hardware.limits import Limits, Workspace
 from hardware.safety import forbidden_place
 from policies.checkpoint import find_checkpoint
@@ -51,6 +52,17 @@ def run(cfg: DeployConfig) -> dict[str, Any]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DeployError(f"out={out} is no folder that can be written to: {error.strerror}") from error
+    with contextlib.ExitStack() as stack:
+        stack.callback(_drop_if_empty, out)
+        return _run(cfg, row, out)
+
+
+def _drop_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _run(cfg: DeployConfig, row: Row, out: Path) -> dict[str, Any]:
     speed = row.speed if cfg.speed is None else cfg.speed
     trials = _trials(cfg) if row.simulated else [(None, None)] * cfg.trials
     with open_policy(cfg) as (policy, contract), open_rig(cfg, contract, trials[0][0]) as rig:

@@ -40,7 +40,7 @@ from policies.contract import Contract
 from policies.segmenters.tabletop import Tabletop
 
 _SHADOW = 1.0
-"""Of predicting without commanding, before anything moves [s], at full speed."""
+"""Of predicting without commanding, before anything moves [s]."""
 
 
 @dataclass
@@ -94,6 +94,9 @@ class Deployment:
         if k == 0:
             self._look_at_the_table()
         self._lay(k, item, trial)
+        if self.arm.stopped:  # somebody bumped into it
+            say(f"  stopped meanwhile: {self.arm.stopped.reason.value}: {self.arm.stopped.detail}")
+            return self._cleared() and self.go(k, item, trial)
         try:
             tried = self._try(k, name)
         except SegmenterError as error:

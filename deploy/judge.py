@@ -58,7 +58,7 @@ class WorldJudge:
         """Looks at the object."""
         if self._begun is None:
             self._begun = now
-        return self._judge.step(int((now - self._begun) * self.speed / STEP), self.arm.servo.safety.setpoint)
+        return self._judge.step(int((now - self._begun) * self.speed / STEP), self.arm.setpoint)
 
     def reason(self) -> str:
         """As `cezanne eval` says it."""
@@ -83,7 +83,7 @@ class GripJudge:
 
     def step(self, now: float) -> bool:
         """Looks at the arm."""
-        state, asked = self.arm.state(), self.arm.servo.safety.setpoint
+        state, asked = self.arm.state(), self.arm.setpoint
         height = float(self.arm.limits.arm.tool(state.qpos)[2, 3])
         if asked.gripper.min() >= 0.5:
             self._closed_at = self._since = None

@@ -18,7 +18,7 @@ _AHEAD = 0.3
 def go(arm: Session, qpos: np.ndarray, gripper: np.ndarray, *, close: float = 2e-3) -> None:
     """Moves to joint positions (n,) [rad] in a straight line of the joints, and waits. Raises DeployError where the arm is stopped."""
     limits, now = arm.limits, arm.clock.now()
-    away = np.abs(qpos - arm.servo.safety.setpoint.qpos)
+    away = np.abs(qpos - arm.setpoint.qpos)
     deadline = now + 5.0 + 3.0 * float((away / limits.velocity).max())
     while True:
         now = arm.clock.now()
@@ -26,11 +26,11 @@ def go(arm: Session, qpos: np.ndarray, gripper: np.ndarray, *, close: float = 2e
             raise DeployError(f"the arm stopped on its way: {arm.stopped.reason.value}: {arm.stopped.detail}")
         if now > deadline:
             raise DeployError(f"the arm did not come to {np.round(qpos, 2)} in time: {arm.servo.blocked or 'it lags'}")
-        left = qpos - arm.servo.safety.setpoint.qpos
+        left = qpos - arm.setpoint.qpos
         if np.abs(left).max() < close:
             break
         ahead = left * min(1.0, _AHEAD / np.abs(left).max())
-        arm.offer(Action(arm.servo.safety.setpoint.qpos + ahead, gripper), now)
+        arm.offer(Action(arm.setpoint.qpos + ahead, gripper), now)
         arm.clock.sleep_until(now + _TICK)
     arm.hold()
 
@@ -38,7 +38,7 @@ def go(arm: Session, qpos: np.ndarray, gripper: np.ndarray, *, close: float = 2e
 def open_gripper(arm: Session, opening: float = 1.0, *, timeout: float = 3.0) -> None:
     """Opens, or closes, where it is; waits until the gripper rests. Raises DeployError where the arm is stopped."""
     wanted = np.full(arm.limits.arm.gripper, opening)
-    here = arm.servo.safety.setpoint.qpos
+    here = arm.setpoint.qpos
     end = arm.clock.now() + timeout
     before, quiet = arm.state().gripper, 0
     while (now := arm.clock.now()) < end and quiet < 5:
@@ -74,7 +74,7 @@ def raised(model: ArmModel, qpos: np.ndarray, height: float) -> np.ndarray:
 def go_home(arm: Session, *, lift: float = 0.08) -> None:
     """Opens the gripper, rises out of whatever is around it, and goes home. Raises DeployError."""
     model = arm.limits.arm
-    home, here = np.array(model.home), arm.servo.safety.setpoint
+    home, here = np.array(model.home), arm.setpoint
     opened = np.ones(model.gripper)
     open_gripper(arm)
     if np.abs(home - here.qpos).max() > 0.05 and model.tool(here.qpos)[2, 3] < model.tool(home)[2, 3]:

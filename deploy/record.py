@@ -175,7 +175,7 @@ def _record(cfg: RecordConfig, rig: Rig, station: Station, control: Control, wri
         stopped=lambda: arm.stopped,
         clear=arm.clear,
         forbidden=lambda qpos: forbidden_place(arm.limits, qpos),
-        say=_say,
+        say=say,
     )
 
 

@@ -33,7 +33,7 @@ class ArmState:
 
 
 class Link(Protocol):
-    """A connected arm. Every method may raise RobotError; `stop` and `close` never do."""
+    """A connected arm, safe for several threads. Every method may raise RobotError; `stop` and `close` never do."""
 
     def state(self) -> ArmState:
         """The newest measurement, without waiting. Raises RobotError where the arm reports a fault or is gone: never a stand-in."""

@@ -11,6 +11,9 @@ import numpy as np
 from hardware.api import RobotError
 from hardware.model import ArmModel
 
+OLDEST = 15.0
+"""Picture that any action may answer to, however slow the arm is [s]: in this time the world may have changed."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -124,6 +127,11 @@ class Limits:
         """Furthest that the arm may be from its setpoint, (n,) [rad]."""
         return self.following + self.lag * self.velocity
 
+    @property
+    def oldest_picture(self) -> float:
+        """That an action may answer to [s]."""
+        return min(self.observation_age / self.speed, OLDEST)
+
     def lines(self) -> Iterator[str]:
         """What is in force, for people, one line a limit."""
         yield f"arm {self.arm.name}: {len(self.arm.joints)} joints, speed {self.speed:.0%} of the data sheet"
@@ -138,7 +146,7 @@ class Limits:
         yield f"workspace {sides} m in the base's frame; parts of the arm stay {self.clearance * 1000:.0f} mm apart"
         least, most = self.error.min(), self.error.max()
         yield f"the arm may trail its setpoint by {least:.2f} to {most:.2f} rad, an action may ask for {self.jump} rad at once"
-        picture, action = self.observation_age / self.speed, self.action_age / self.speed
+        picture, action = self.oldest_picture, self.action_age / self.speed
         yield (
             f"stops for a picture of {picture:.2g} s ago, an action of {action:.2g} s, a measurement of {self.state_age} s, "
             f"a loop silent for {self.heartbeat} s, forbidden motion asked for during {self.blocked_time} s"

@@ -22,6 +22,8 @@ from hardware.reason import Reason, Stop
 
 OVERSPEED = 1.25
 """Of the data sheet's speed: an arm that is compliant swings past its setpoint."""
+MOVING = 0.2
+"""A joint that is faster does not rest [rad/s]."""
 SAMPLES = 5
 """Poses of a braking way that are looked at."""
 INSET = 0.002
@@ -78,6 +80,10 @@ class SafetyFilter:
                     f"the arm measures {len(state.qpos)} joints and {len(state.gripper)} gripper values; {self.limits.arm.name} has "
                     f"{len(self.limits.arm.joints)} and {self.limits.arm.gripper}"
                 )
+            if not -self.limits.state_age <= now - state.time <= self.limits.state_age:
+                raise RobotError(f"the arm measured itself {now - state.time:.3f} s ago, the limit is {self.limits.state_age} s")
+            if (speed := np.abs(state.qvel).max()) > MOVING:
+                raise RobotError(f"the arm moves, at {speed:.2f} rad/s; wait until it rests, or end the program that moves it")
             if forbidden := self._forbidden(state.qpos[None]):
                 raise RobotError(f"the arm stands where it must not be: {forbidden}; move it by hand, or widen the limits")
             self._q, self._v, self._a = state.qpos.astype(float), np.zeros(len(state.qpos)), np.zeros(len(state.qpos))
@@ -100,30 +106,37 @@ class SafetyFilter:
             observed: when the picture was taken that it answers to [s].
             now: the present [s].
         """
+        wrong = self._wrong(action, now - observed)
+        target = (
+            action.qpos if wrong else within(self.limits, np.clip(action.qpos, self.limits.lower, self.limits.upper))
+        )  # not under the lock
         with self._lock:
             self._beaten = now
             if self._stop or not self._started:
                 return
-            arm = self.limits.arm
-            if action.qpos.shape != (len(arm.joints),) or action.gripper.shape != (arm.gripper,):
-                said = (
-                    f"{action.qpos.shape} and {action.gripper.shape}, the arm has {len(arm.joints)} joints and {arm.gripper} gripper values"
-                )
-                return self.trip(Reason.ACTION_SHAPE, said, now)
-            if not _finite(action.qpos, action.gripper):
-                return self.trip(Reason.ACTION_NOT_FINITE, f"qpos {action.qpos}, gripper {action.gripper}", now)
-            if not 0 <= now - observed <= self.limits.observation_age / self.limits.speed:
-                most = self.limits.observation_age / self.limits.speed
-                said = f"answers to a picture of {now - observed:.3f} s ago, the limit is {most:.3f} s"
-                return self.trip(Reason.OBSERVATION_STALE, said, now)
+            if wrong:
+                return self.trip(*wrong, now)
             away = np.abs(action.qpos - self._q)
             if away.max() > self.limits.jump:
                 joint = int(away.argmax())
-                said = f"{arm.joints[joint].name} asked for {away[joint]:.2f} rad at once, the limit is {self.limits.jump} rad"
-                return self.trip(Reason.ACTION_JUMP, said, now)
-            self._target = within(self.limits, np.clip(action.qpos, self.limits.lower, self.limits.upper))
-            self._wanted = np.clip(action.gripper, 0.0, 1.0)
+                name = self.limits.arm.joints[joint].name
+                return self.trip(
+                    Reason.ACTION_JUMP, f"{name} asked for {away[joint]:.2f} rad at once, the limit is {self.limits.jump} rad", now
+                )
+            self._target, self._wanted = target, np.clip(action.gripper, 0.0, 1.0)
             self._offered, self._idle = now, False
+        return None
+
+    def _wrong(self, action: Action, age: float) -> tuple[Reason, str] | None:
+        """What makes an action one that is refused, wherever the arm is; `age` of the picture that it answers to [s]."""
+        arm, oldest = self.limits.arm, self.limits.oldest_picture
+        if action.qpos.shape != (len(arm.joints),) or action.gripper.shape != (arm.gripper,):
+            wanted = f"the arm has {len(arm.joints)} joints and {arm.gripper} gripper values"
+            return Reason.ACTION_SHAPE, f"{action.qpos.shape} and {action.gripper.shape}, {wanted}"
+        if not _finite(action.qpos, action.gripper):
+            return Reason.ACTION_NOT_FINITE, f"qpos {action.qpos}, gripper {action.gripper}"
+        if not 0 <= age <= oldest:
+            return Reason.OBSERVATION_STALE, f"answers to a picture of {age:.3f} s ago, the limit is {oldest:.3f} s"
         return None
 
     def beat(self, now: float) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
+import numpy as np
+
 from hardware.api import Action, ArmLost, RobotError
 from hardware.arm import ArmState, Link, Recoverable
 from hardware.clock import Clock
 from hardware.reason import Reason, Stop
-from hardware.safety import SafetyFilter, Tick
+from hardware.safety import MOVING, SafetyFilter, Tick
 
 REST = 3.0
 """Longest that braking may take before the arm is stopped by its own means [s]."""
@@ -75,9 +77,15 @@ class Servo:
         if self._faulted and isinstance(self.link, Recoverable):
             self.link.recover()
         self.rest(REST)
-        self._newest = self.link.state()
+        self._newest = self._settled(since + REST)
         self.safety.clear(self._newest, self.clock.now(), since=since)
         self._faulted = False
+
+    def _settled(self, deadline: float) -> ArmState:
+        """The newest measurement once the arm itself rests, or at the deadline [s]: a compliant one swings on after its setpoint."""
+        while np.abs((state := self.link.state()).qvel).max() > MOVING and self.clock.now() < deadline:
+            self.clock.sleep_until(self.clock.now() + 0.02)
+        return state
 
     def halt(self) -> None:
         """Has the arm stop by its own means and sends it nothing until `clear`; from any thread, also where the servo's hangs."""

@@ -41,6 +41,11 @@ class Session:
     def offer(self, action: Action, observed: float) -> Action:
         """The next action, in answer to a picture taken at `observed` [s]; returns the setpoint sent last. Does nothing after a stop."""
         self.servo.safety.offer(action, observed=observed, now=self.clock.now())
+        return self.setpoint
+
+    @property
+    def setpoint(self) -> Action:
+        """What was sent last."""
         return self.servo.safety.setpoint
 
     def beat(self) -> None:

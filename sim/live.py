@@ -307,7 +307,11 @@ class _World:
         still.start()
         try:
             robot = self._scene(item)
-            robot.place(xy, np.random.default_rng(seed), start=self.robot.qpos)
+            try:
+                robot.place(xy, np.random.default_rng(seed), start=self.robot.qpos)
+            except PlacementError:
+                robot.close()
+                raise
         finally:
             done.set()
             still.join()

@@ -301,8 +301,6 @@ class Held:
 
     def __init__(self) -> None:
         self.q, self.opening, self.asked = HOME, 1.0, 1.0
-        self.servo = self
-        self.safety = self
 
     def state(self) -> ArmState:
         return ArmState(self.q, np.zeros(7), np.zeros(7), np.array([self.opening]), 0.0)

@@ -45,7 +45,7 @@ def beyond(limits: Limits, taken: Sequence[np.ndarray], period: float) -> Iterat
 
 def lasts(arm: Session, seconds: float = 0.15) -> Iterator[str]:
     """Whether a stop is latched: actions are ignored, another stop changes nothing. The arm is at rest already."""
-    stop, before = arm.stopped, arm.servo.safety.setpoint.qpos
+    stop, before = arm.stopped, arm.setpoint.qpos
     if stop is None:
         yield "the arm is not stopped"
         return
@@ -56,7 +56,7 @@ def lasts(arm: Session, seconds: float = 0.15) -> Iterator[str]:
     arm.stop(detail="once more")
     if arm.stopped is not stop:
         yield f"the stop did not last: {arm.stopped}"
-    if np.abs(arm.servo.safety.setpoint.qpos - before).max() > 1e-6:
+    if np.abs(arm.setpoint.qpos - before).max() > 1e-6:
         yield "the arm was moved after its stop"
 
 

@@ -58,7 +58,7 @@ def _hangs(stage: Stage) -> None:
 
 
 def _old_picture(stage: Stage) -> None:
-    stage.arm.offer(stage.arm.servo.safety.setpoint, stage.arm.clock.now() - 1.5)
+    stage.arm.offer(stage.arm.setpoint, stage.arm.clock.now() - 1.5)
 
 
 def _bug(folder: Path) -> Outcome:

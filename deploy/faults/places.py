@@ -29,7 +29,7 @@ class _Towards:
     """(n,) [rad]"""
 
     def __call__(self, chunk: ActionChunk) -> ActionChunk:
-        here = self.stage.arm.servo.safety.setpoint.qpos
+        here = self.stage.arm.setpoint.qpos
         left = self.place - here
         step = left * min(1.0, _STEP / max(float(np.abs(left).max()), 1e-6))
         return ActionChunk(np.tile(here + step, (len(chunk), 1)), chunk.gripper)
