@@ -52,7 +52,7 @@ class Contract:
         unknown = [c for c in self.cameras if c not in other.cameras]
         if unknown:
             raise PolicyError(f"the policy needs camera {', '.join(map(repr, unknown))}; there are {', '.join(map(repr, other.cameras))}")
-        for name, what in (("size", "picture size"), ("joints", "joints"), ("gripper", "gripper values"), ("embodiment", "robot")):
+        for name, what in (("embodiment", "robot"), ("joints", "joints"), ("gripper", "gripper values"), ("size", "picture size")):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise PolicyError(f"the policy was trained with {what} {mine!r}, here it is {theirs!r}")
