@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from deploy.board import Board, View
-from deploy.board_stream import watch_board
-from deploy.calibration_sheet import calibration_sheet
+from deploy.calibration.board import Board, View
+from deploy.calibration.hand_eye import read_poses, solve_mounting
+from deploy.calibration.lens import solve_lens
+from deploy.calibration.sheet import calibration_sheet
+from deploy.calibration.watching import watch_board
 from deploy.errors import DeployError
-from deploy.hand_eye import read_poses, solve_mounting
-from deploy.lens import solve_lens
 from deploy.person import say
 from episodes.picture import write_picture
 from hardware.calibration import Calibration, load_calibration

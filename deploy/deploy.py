@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from assets.graspable import Graspable
+from deploy.cameras.views import load_calibrations
 from deploy.config import DeployConfig
 from deploy.deployment import Deployment
 from deploy.errors import DeployError
 from deploy.person import say
 from deploy.policy import open_policy
 from deploy.rig import Rig, contract_of, limits_of, open_rig
-from deploy.views import load_calibrations
 from eval.sources import open_suite
 from eval.suite import Trial
 from hardware.api import SegmenterError

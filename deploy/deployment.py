@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from assets.graspable import Graspable
+from deploy.cameras.view_check import Look
+from deploy.cameras.views import check_views
 from deploy.config import DeployConfig
 from deploy.errors import DeployError
 from deploy.judge import GripJudge, TrialJudge, WorldJudge
@@ -19,8 +21,6 @@ from deploy.person import ask, say
 from deploy.policy import LivePolicy, check_first
 from deploy.rig import Rig
 from deploy.trial import Attempt, attempt, timing_of
-from deploy.view_check import Look
-from deploy.views import check_views
 from eval.results import write_json
 from eval.statistics import wilson
 from eval.suite import Trial

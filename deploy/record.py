@@ -18,9 +18,9 @@ import numpy as np
 
 from assets.graspable import Graspable
 from assets.toys import sample_toy
+from deploy.cameras.mounts import as_contract
 from deploy.errors import DeployError
 from deploy.motion import go_home
-from deploy.mounts import as_contract
 from deploy.person import say
 from deploy.recorder import Manner, record_episodes
 from deploy.rig import Rig, RigConfig, limits_of, open_rig

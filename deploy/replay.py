@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import eval.replay
-from deploy.black_page import draw_page
-from deploy.black_replay import replay_blackbox
+from deploy.blackbox.page import draw_page
+from deploy.blackbox.replay import replay_blackbox
 from deploy.errors import DeployError
 from hardware.blackbox_file import HEAD, open_blackbox
 from policies.model_policy import load_policy

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from policy_world import CAMERAS, JOINTS, SIZE, tiny_observation, tiny_policy, tiny_train, write_dataset
 
-from deploy.black_replay import replay_blackbox
+from deploy.blackbox.replay import replay_blackbox
 from deploy.errors import DeployError
 from hardware.api import ActionChunk, Observation, Policy
 from hardware.blackbox import BlackBox, BoxPlan

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.black_page import draw_page
+from deploy.blackbox.page import draw_page
 from hardware.api import Action, ActionChunk, Observation, RobotError
 from hardware.arm import ArmState
 from hardware.blackbox import BLOCKED, RESTING, UNMEASURED, BlackBox, BoxPlan, RecordedWatch

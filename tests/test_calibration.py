@@ -16,11 +16,11 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from conf.compose import compose
-from deploy.board import Board, View
 from deploy.calibrate import CalibrateConfig, Mount, Step, run
+from deploy.calibration.board import Board, View
+from deploy.calibration.hand_eye import read_poses, solve_mounting
+from deploy.calibration.lens import board_pose, coverage, pose_of, solve_lens
 from deploy.errors import DeployError
-from deploy.hand_eye import read_poses, solve_mounting
-from deploy.lens import board_pose, coverage, pose_of, solve_lens
 from hardware.api import RobotError
 from hardware.calibration import Calibration, HandEye, Intrinsics, load_calibration, rows, turn
 from hardware.cameras.fit import TURNS, Fit

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from assets.toys import sample_toy
+from deploy.cameras.view_check import Look
+from deploy.cameras.views import check_views
 from deploy.deploy import DeployConfig, run
 from deploy.errors import DeployError
 from deploy.judge import GripJudge
@@ -21,8 +23,6 @@ from deploy.person import ask
 from deploy.policy import check_first
 from deploy.rig import RigConfig, check_cameras, limits_of
 from deploy.trial import attempt
-from deploy.view_check import Look
-from deploy.views import check_views
 from hardware.api import Action, ActionChunk, Observation, RobotError, SegmenterError
 from hardware.arm import ArmState
 from hardware.blackbox_file import open_blackbox

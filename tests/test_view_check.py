@@ -11,10 +11,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from assets.toys import sample_toy
+from deploy.cameras.mounts import as_contract, tool_from_body
+from deploy.cameras.silhouette import camera_pose, silhouette
+from deploy.cameras.view_check import CELLS, Look, check_calibrated, check_views, read_views, told
 from deploy.errors import DeployError
-from deploy.mounts import as_contract, tool_from_body
-from deploy.silhouette import camera_pose, silhouette
-from deploy.view_check import CELLS, Look, check_calibrated, check_views, read_views, told
 from episodes.info import CameraInfo
 from hardware.calibration import Calibration, HandEye, Intrinsics, rows, turn
 from hardware.cameras.fit import Fit

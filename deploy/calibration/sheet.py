@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from deploy.board import View
-from deploy.lens import GRID
+from deploy.calibration.board import View
+from deploy.calibration.lens import GRID
 
 _HEIGHT = 420
 """Of both pictures [px]."""

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from deploy.board import Board, View, check_views
+from deploy.calibration.board import Board, View, check_views
+from deploy.calibration.lens import board_pose, pose_of, residuals
 from deploy.errors import DeployError
-from deploy.lens import board_pose, pose_of, residuals
 from hardware.calibration import HandEye, Intrinsics, rows
 from hardware.model import ArmModel
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.black_page import draw_replay
+from deploy.blackbox.page import draw_replay
 from deploy.errors import DeployError
 from hardware.api import Policy
 from hardware.blackbox_file import Tape, open_blackbox

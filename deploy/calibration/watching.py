@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from deploy.board import Board, View
+from deploy.calibration.board import Board, View
 from deploy.errors import DeployError
 from hardware.camera import Camera
 from hardware.cameras.reader import Reader

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deploy.board import Board, View, check_views
+from deploy.calibration.board import Board, View, check_views
 from deploy.errors import DeployError
 from hardware.calibration import Intrinsics
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from deploy.cameras.mounts import tool_from_body
+from deploy.cameras.view_check import Look, check_calibrated
+from deploy.cameras.view_check import check_views as judged
 from deploy.errors import DeployError
-from deploy.mounts import tool_from_body
-from deploy.view_check import Look, check_calibrated
-from deploy.view_check import check_views as judged
 from hardware.calibration import Calibration, load_calibration
 from hardware.camera import Camera
 from hardware.cameras.fit import Fit

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from deploy.cameras.silhouette import camera_pose, silhouette
 from deploy.errors import DeployError
-from deploy.silhouette import camera_pose, silhouette
 from episodes.info import CameraInfo
 from hardware.calibration import Calibration, turn
 from hardware.cameras.fit import TURNS, Fit

@@ -1,0 +1,1 @@
+"""What a black box shows: its page, and a policy asked again."""

@@ -1,0 +1,1 @@
+"""What a board in pictures tells of a camera: its lens, and where it stands."""

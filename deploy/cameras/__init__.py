@@ -1,0 +1,1 @@
+"""Whether cameras stand where a policy was trained with them."""
