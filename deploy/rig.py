@@ -123,7 +123,7 @@ def segmenter_of(cfg: RigConfig, *, simulated: bool) -> Segmenter:
 
 def limits_of(driver: Driver, speed: float, changes: Mapping[str, Any], *, simulated: bool) -> Limits:
     """The limits of an arm at a speed. In a simulated world a busy machine is no fault, and a stiff servo no contact."""
-    plain: dict[str, Any] = {"state_age": 0.5, "heartbeat": 1.0, "contact": 2.0} if simulated else {}
+    plain: dict[str, Any] = {"state_age": 1.0, "heartbeat": 1.0, "contact": 2.0} if simulated else {}
     known = set(Limits.__dataclass_fields__) - {"arm", "speed", "workspace"}
     strange = [name for name in changes if name not in known]
     if strange:
