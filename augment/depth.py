@@ -30,7 +30,7 @@ def open_estimator(folder: str | Path) -> Estimator:
 
     try:
         model = pipeline(
-            "depth-estimation", model=str(folder), trust_remote_code=False, model_kwargs={"local_files_only": True, "use_safetensors": True}
+            "depth-estimation", model=str(folder), trust_remote_code=False, local_files_only=True, model_kwargs={"use_safetensors": True}
         )
     except (OSError, ValueError, KeyError) as error:
         raise AugmentError(f"{folder} is no depth model that transformers can read: {error}") from error

@@ -215,11 +215,17 @@ def test_a_camera_that_the_scene_has_not_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
-    with served(tmp_path, Wave()) as cfg, pytest.raises(SegmenterError):
+    with served(tmp_path, Wave()) as cfg, pytest.raises(SegmenterError, match="names no colour"):
         run(replace(cfg, segmenter="tabletop", target="the gizmo"))
+    assert not (tmp_path / "out").exists(), "nothing was connected, nothing is left"
+
+
+def test_a_target_that_is_not_there_is_no_persons_stop(tmp_path: Path) -> None:
+    with served(tmp_path, Wave()) as cfg, pytest.raises(SegmenterError, match="on the table"):
+        run(replace(cfg, segmenter="tabletop", target="the purple one"))
     stop = open_blackbox(next((tmp_path / "out/blackbox/end").iterdir())).stop
     assert stop is not None
-    assert stop.reason is Reason.CRASH, "no person stopped it"
+    assert stop.reason is Reason.CRASH
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ VARIABLES = (
 """What the controller is asked to measure."""
 FRAME = struct.Struct("<2d6d6d6d6diiddI?")
 SETPOINT = struct.Struct("<6d")
+BROKEN = ("Operation canceled", "End of file", "Broken pipe", "Connection reset", "Bad file descriptor")
+"""Words of the vendor's client for a connection that is gone, in errors of no kind of their own."""
 
 
 class Frame(NamedTuple):
@@ -85,7 +87,8 @@ class Client:
             while self._command():
                 pass
         except Exception as error:  # whatever the vendor's client throws, the arm's owner must hear it
-            self._tell((b"L" if isinstance(error, Gone) else b"X") + str(error).encode())
+            lost = isinstance(error, Gone) or any(words in str(error) for words in BROKEN)
+            self._tell((b"L" if lost else b"X") + str(error).encode())
         self._end()
 
     def _connect(self) -> None:
