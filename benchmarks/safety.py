@@ -34,6 +34,8 @@ class Count:
     """What left the filter."""
 
     ticks: int = 0
+    moving: int = 0
+    """Periods in which the setpoint moved."""
     beyond: dict[str, int] = field(default_factory=dict)
     stops: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
@@ -75,6 +77,7 @@ def _session(limits: Limits, ticks: int, rng: np.random.Generator, count: Count,
         count.seconds.append(time.perf_counter() - begun)
         q = tick.sent.qpos
         _check(limits, path, q, tick.sent.gripper, count)
+        count.moving += bool((q != path[-1]).any())
         path = [*path[1:], q]
         count.ticks += 1
         bar.update()
@@ -155,23 +158,28 @@ def main() -> int:
     parser.add_argument("--arms", nargs="+", default=["panda", "ur5e"])
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    ticks, beyond, stops, seconds, alone = 0, {}, {}, [], []
+    ticks, moving, beyond, stops, seconds, alone = 0, 0, {}, {}, [], []
     with tqdm(total=given.ticks, unit="tick", file=sys.stderr) as bar:
         for k, arm in enumerate(given.arms):
             share = given.ticks // len(given.arms) + (k < given.ticks % len(given.arms))
             count = attack(arm, share, np.random.default_rng([given.seed, k]), bar)
             alone += peer(arm, min(20_000, share), np.random.default_rng([given.seed, k]))
-            ticks += count.ticks
+            ticks, moving = ticks + count.ticks, moving + count.moving
             seconds += count.seconds
             for total, more in ((beyond, count.beyond), (stops, count.stops)):
                 for name, value in more.items():
                     total[name] = total.get(name, 0) + value
     ours, theirs = np.array(seconds) * 1e6, np.array(alone) * 1e6
-    print(f"{ticks:,} setpoints on {', '.join(given.arms)}; beyond a limit: {beyond or 'none'}")
+    print(f"{ticks:,} setpoints on {', '.join(given.arms)}; {moving / ticks:.0%} of them in motion; beyond a limit: {beyond or 'none'}")
     print("stops: " + ", ".join(f"{name} {value}" for name, value in sorted(stops.items())))
     p50, p99 = np.percentile(ours, [50, 99])
     print(f"a period costs {p50:.0f} us (mean {ours.mean():.0f}, p99 {p99:.0f}); Ruckig alone {theirs.mean():.0f} us")
-    told = {"ticks": ticks, "beyond": sum(beyond.values()), "p50_us": round(float(np.median(ours)), 1)}
+    told = {
+        "ticks": ticks,
+        "moving_share": round(moving / ticks, 3),
+        "beyond": sum(beyond.values()),
+        "p50_us": round(float(np.median(ours)), 1),
+    }
     told |= {"p99_us": round(float(np.percentile(ours, 99)), 1), "ratio_ruckig_mean": round(float(ours.mean() / theirs.mean()), 1)}
     print(json.dumps(told))
     return int(bool(beyond))
