@@ -93,6 +93,7 @@ class SafetyFilter:
             self._idle = True
             self._now = self._offered = self._beaten = now
             self._blocked_since: float | None = None
+            self._why = ""
             self._contact_since: float | None = None
             self._stop, self._started = None, True
 
@@ -277,9 +278,11 @@ class SafetyFilter:
         blocked = ""
         if target is not None and self._rests() and np.abs(target - self._q).max() < 1e-9:
             target = None  # it is there: a trajectory of no length is one that Ruckig may refuse
+        if target is not None and not self._stop and not self._gentle():
+            target, blocked = None, self._why  # braking, once begun, goes on until motion towards a target may take over
         if target is not None:
             step = self._advance(self._yield if self._stop else self._move, target)
-            blocked = self._forbidden(self._braking(*step)) if step else "no trajectory"
+            blocked = self._why = self._forbidden(self._braking(*step)) if step else "no trajectory"
             if step and not blocked:
                 self._q, self._v, self._a = step
                 self._blocked_since = None
@@ -300,6 +303,17 @@ class SafetyFilter:
         elif now - self._blocked_since > self.limits.blocked_time:
             self.trip(Reason.BLOCKED, f"for {now - self._blocked_since:.1f} s: {blocked}", now)
         return blocked
+
+    def _gentle(self) -> bool:
+        """Whether velocity and acceleration are such that motion within the limits can go on from them.
+
+        Braking has all of the acceleration and jerk, motion a share of both: taken over too early, it would need too long to end the
+        acceleration, and pass the greatest velocity meanwhile.
+        """
+        limits = self.limits
+        peak = np.abs(self._v + self._a * np.abs(self._a) / (2 * limits.jerk))
+        slack = 1 + 1e-9
+        return bool((np.abs(self._a) <= limits.acceleration * slack).all() and (peak <= limits.velocity * slack).all())
 
     def _rests(self) -> bool:
         return bool(np.abs(self._v).max() < 1e-9 and np.abs(self._a).max() < 1e-6)

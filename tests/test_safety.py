@@ -238,6 +238,22 @@ def test_where_ruckig_finds_nothing_the_arm_still_brakes(monkeypatch: pytest.Mon
     assert np.abs(np.diff(path, axis=0)).max() <= bench.limits.velocity.max() * PERIOD * (1 + 1e-9)
 
 
+def test_motion_that_takes_over_from_braking_is_not_too_fast() -> None:
+    """At a tenth of the speed braking is ten times as strong as motion: what it leaves behind must not carry the arm past its speed."""
+    rng, arm = np.random.default_rng(3), load_arm("ur5e")
+    bench = Bench(Limits(arm, speed=0.1, jump=20.0, blocked_time=1e6), np.array(arm.home))
+    path = [bench.q]
+    for k in range(1500):
+        if k % 25 == 0:
+            bench.offer(bench.q + rng.choice([-0.5, 0.5], 6))
+        if k % 25 == 20:
+            bench.safety.hold(bench.now)
+        if k % 25 == 22:
+            bench.offer(bench.q + rng.choice([-0.5, 0.5], 6))
+        path.append(bench.tick())
+    check_path(np.array(path), bench.limits)
+
+
 def test_contact_gives_way() -> None:
     bench = Bench(Limits(PANDA, speed=1.0))
     held = HOME.copy()
