@@ -20,8 +20,9 @@ from hardware.api import Action
 from hardware.arm import ArmState
 from hardware.limits import Limits
 from hardware.model import load_arm
+from hardware.place import forbidden_place
 from hardware.reason import Reason
-from hardware.safety import SafetyFilter, forbidden_place
+from hardware.safety import SafetyFilter
 
 PERIOD = 0.01
 CLEARED = (Reason.BLOCKED, Reason.OPERATOR)

@@ -25,7 +25,7 @@ from eval.suite import Trial
 from hardware.api import SegmenterError
 from hardware.catalogue import Row, find_robot
 from hardware.limits import Limits, Workspace
-from hardware.safety import forbidden_place
+from hardware.place import forbidden_place
 from policies.checkpoint import find_checkpoint
 from policies.contract import Contract
 from policies.segmenters.tabletop import Tabletop

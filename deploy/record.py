@@ -34,7 +34,7 @@ from hardware.camera_watch import CameraWatch
 from hardware.cameras.fit import Fit
 from hardware.catalogue import find_robot
 from hardware.jog import Control, Rates, Teleop
-from hardware.safety import forbidden_place
+from hardware.place import forbidden_place
 from hardware.segmenter import Box, Click, Prompt, Words
 from hardware.session import Session, session
 from hardware.station import Station

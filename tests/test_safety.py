@@ -14,8 +14,9 @@ from hardware.api import Action, RobotError
 from hardware.arm import ArmState
 from hardware.limits import Limits, Workspace
 from hardware.model import load_arm
+from hardware.place import forbidden_place, outermost
 from hardware.reason import Reason
-from hardware.safety import SafetyFilter, forbidden_place, outermost
+from hardware.safety import SafetyFilter
 
 PERIOD = 0.01
 PANDA = load_arm("panda")

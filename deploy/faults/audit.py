@@ -9,7 +9,7 @@ import numpy as np
 
 from hardware.api import Action
 from hardware.limits import Limits
-from hardware.safety import forbidden_place
+from hardware.place import forbidden_place
 from hardware.session import Session
 
 STILL = 0.01
