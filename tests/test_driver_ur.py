@@ -22,7 +22,8 @@ import pytest
 from hardware.api import Action, ArmLost, RobotError
 from hardware.arm import Link
 from hardware.drivers.ur import UR, _ControllerClock
-from hardware.emulators.ur import HOME, Emulator
+from hardware.emulators.handle import Emulator
+from hardware.emulators.ur import HOME, open_controller
 from hardware.emulators.ur_packets import INPUTS, OUTPUTS, Kind, PacketError, package, recipe
 
 pytest.importorskip("rtde_control", reason="ur-rtde is not installed")
@@ -94,7 +95,7 @@ def fault(link: Link, kind: type[RobotError] = RobotError) -> str:
 @pytest.fixture(scope="module")
 def sound() -> Iterator[Emulator]:
     """A controller for tests that leave it as they found it."""
-    with Emulator() as controller:
+    with open_controller() as controller:
         yield controller
 
 
@@ -109,7 +110,7 @@ def link(sound: Emulator) -> Iterator[Link]:
 @pytest.fixture(scope="module")
 def spare() -> Iterator[Emulator]:
     """A controller for tests that end what runs on it."""
-    with Emulator() as controller:
+    with open_controller() as controller:
         yield controller
 
 
@@ -330,7 +331,7 @@ def test_an_emergency_stop_is_told_in_the_controllers_words(spare: Emulator, fau
 
 
 def test_lost_power_is_noticed_and_stopping_still_returns() -> None:
-    with Emulator() as controller:
+    with open_controller() as controller:
         link = bare(controller.address).connect()
         stream(link, turning(link.state().qpos), 0.2)
         controller.do("power_loss")

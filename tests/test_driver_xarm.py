@@ -23,7 +23,8 @@ from hardware.drivers import xarm_sdk
 from hardware.drivers.xarm import XArm
 from hardware.drivers.xarm_gravity import MASSES, Load, weight
 from hardware.drivers.xarm_reports import Reports
-from hardware.emulators.xarm import Emulator, EmulatorError
+from hardware.emulators.handle import Emulator, EmulatorError
+from hardware.emulators.xarm import open_box
 from hardware.emulators.xarm_frames import NORMAL, REAL, RICH, FrameError, body_length
 from hardware.model import ArmModel, load_arm
 from hardware.reason import Reason
@@ -89,7 +90,7 @@ def fault(link: Link, kind: type[RobotError] = RobotError, seconds: float = 4.0)
 @contextlib.contextmanager
 def emulated(dof: int) -> Iterator[Emulator]:
     try:
-        with Emulator(dof) as box:
+        with open_box(dof) as box:
             yield box
     except EmulatorError as error:
         if "port 502 cannot be bound" in str(error):

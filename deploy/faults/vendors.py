@@ -49,13 +49,13 @@ class Real:
 
 @contextlib.contextmanager
 def _ur(do: str, value: object) -> Iterator[Real]:
-    with emulated_ur.Emulator() as arm:
+    with emulated_ur.open_controller() as arm:
         yield Real(UR(arm.address, gripper="none"), lambda: arm.do(do, value), lambda: np.array(arm.look()["q"]))
 
 
 @contextlib.contextmanager
 def _xarm(do: str, value: object) -> Iterator[Real]:
-    with emulated_xarm.Emulator() as arm:
+    with emulated_xarm.open_box() as arm:
         yield Real(XArm(arm.address, gripper="none"), lambda: arm.do(do, value), lambda: np.array(arm.look()["q"]))
 
 

@@ -1,6 +1,6 @@
 """An emulated Universal Robots controller in a process of its own: real wire formats on a loopback address, faults on demand.
 
-    with Emulator() as controller:
+    with open_controller() as controller:
         UR(controller.address).connect()
         controller.do("protective_stop")
 
@@ -14,14 +14,13 @@ import asyncio
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hardware.emulators.handle import Emulator, EmulatorError
 from hardware.emulators.ur_controller import Controller, Mode, Safety
 from hardware.emulators.ur_packets import Kind, package
 from hardware.emulators.ur_ports import Identity, Ports
@@ -32,53 +31,9 @@ TICK = 0.002
 """Of the controller [s]."""
 
 
-class EmulatorError(Exception):
-    """An emulator that could not be started, or was asked for what it cannot do."""
-
-
-class Emulator:
-    """A handle of the process; as a context manager it starts and ends it."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-        self.address = ""
-        """The loopback address that it listens on, once started."""
-
-    def __enter__(self) -> Emulator:
-        root = Path(__file__).resolve().parents[2]
-        command = [sys.executable, "-m", "hardware.emulators.ur"]
-        self._process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.address = self._read()["address"]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process:
-            if self._process.stdin:
-                self._process.stdin.close()
-            self._process.wait(10)
-            if self._process.stdout:
-                self._process.stdout.close()
-
-    def do(self, what: str, value: Any = None) -> dict[str, Any]:
-        """Carries out a fault or a person's deed (see Machine); returns what `look` does. Raises EmulatorError."""
-        if not self._process or not self._process.stdin:
-            raise EmulatorError("the emulator is not started")
-        self._process.stdin.write(json.dumps({"do": what, "value": value}) + "\n")
-        self._process.stdin.flush()
-        answer = self._read()
-        if "error" in answer:
-            raise EmulatorError(answer["error"])
-        return answer
-
-    def look(self) -> dict[str, Any]:
-        """The truth: q, qd, program, safety, servos (commands so far), clients, log, grip (counts)."""
-        return self.do("look")
-
-    def _read(self) -> dict[str, Any]:
-        line = self._process.stdout.readline() if self._process and self._process.stdout else ""
-        if not line:
-            raise EmulatorError("the emulator ended; its words are on stderr")
-        return json.loads(line)
+def open_controller() -> Emulator:
+    """One UR5e. What it can be told to do are the public methods of Machine."""
+    return Emulator("hardware.emulators.ur")
 
 
 class Machine:
@@ -180,7 +135,7 @@ class Machine:
                 raise EmulatorError(f"unknown deed {deed!r}")
             getattr(self, deed)(wish.get("value"))
         except (ValueError, KeyError, TypeError, EmulatorError) as error:
-            return {"error": f"{type(error).__name__}: {error}"}
+            return {"refused": f"{type(error).__name__}: {error}"}
         arm = self._ports.controller
         return {
             "q": arm.q.tolist(),

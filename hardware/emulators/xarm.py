@@ -1,6 +1,6 @@
 """An emulated UFACTORY control box with an xArm, in a process of its own: real wire formats on a loopback address, faults on demand.
 
-    with Emulator(dof=7) as box:
+    with open_box(dof=7) as box:
         XArm(box.address).connect()
         box.do("error", 31)
 
@@ -14,14 +14,13 @@ import asyncio
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hardware.emulators.handle import Emulator, EmulatorError
 from hardware.emulators.xarm_controller import Controller
 from hardware.emulators.xarm_frames import CONTROL, HEADER, RATES, REAL, SIZES, FrameError, body_length, report, request
 from hardware.model import load_arm
@@ -30,58 +29,9 @@ TICK = 0.002
 """Of the controller [s]."""
 
 
-class EmulatorError(Exception):
-    """An emulator that could not be started, or was asked for what it cannot do."""
-
-
-class Emulator:
-    """A handle of the process; as a context manager it starts and ends it."""
-
-    def __init__(self, dof: int = 7) -> None:
-        self.dof = dof
-        self.address = ""
-        """The loopback address that it listens on, once started."""
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Emulator:
-        root = Path(__file__).resolve().parents[2]
-        command = [sys.executable, "-m", "hardware.emulators.xarm", str(self.dof)]
-        self._process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        try:
-            self.address = self._read()["address"]
-        except EmulatorError:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process:
-            if self._process.stdin:
-                self._process.stdin.close()
-            self._process.wait(10)
-            if self._process.stdout:
-                self._process.stdout.close()
-
-    def do(self, what: str, value: Any = None) -> dict[str, Any]:
-        """Carries out a fault or a person's deed (see Box); returns what `look` does. Raises EmulatorError."""
-        if not self._process or not self._process.stdin:
-            raise EmulatorError("the emulator is not started")
-        self._process.stdin.write(json.dumps({"do": what, "value": value}) + "\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def look(self) -> dict[str, Any]:
-        """The truth: q, qd, state, mode, error, enabled, servos (commands so far), bad (not finite), clients, jaw (counts)..."""
-        return self.do("look")
-
-    def _read(self) -> dict[str, Any]:
-        line = self._process.stdout.readline() if self._process and self._process.stdout else ""
-        if not line:
-            raise EmulatorError("the emulator ended; its words are on stderr")
-        answer = json.loads(line)
-        if "refused" in answer:
-            raise EmulatorError(answer["refused"])
-        return answer
+def open_box(dof: int = 7) -> Emulator:
+    """One control box with an arm of 6 or 7 joints. What it can be told to do are the public methods of Box."""
+    return Emulator("hardware.emulators.xarm", str(dof))
 
 
 class Box:
