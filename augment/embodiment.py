@@ -12,11 +12,10 @@ from augment.augmentation import recorded
 from augment.errors import AugmentError
 from augment.world import World
 from episodes import DatasetInfo, Episode
-from sim.arms import ARMS
 from sim.camera import as_camera
 from sim.ik import InverseKinematics
-from sim.panda import PANDA, Arm
 from sim.puppet import Puppet
+from sim.robots import PANDA, ROBOTS, Arm
 from sim.simrobot import SimRobot
 
 MODES = ("composite", "redraw")
@@ -24,7 +23,9 @@ ERROR = 0.005
 """An episode is left out where the grip is further than this from the Panda's [m]."""
 TURN = np.radians(3)
 """Or turned by more than this [rad]."""
-_STANDS = {"iiwa": (-0.1, 0.0, 0.0)}
+_STANDS = {"iiwa_jaw": (-0.1, 0.0, 0.0)}
+ARMS = {name: arm for name, arm in ROBOTS.items() if len(arm.hand.values) == 1 and arm is not PANDA}
+"""That can take its place: with a jaw."""
 _STILL = 0.002
 """An object that moved less than this since the first step lies still [m]."""
 
@@ -33,8 +34,8 @@ _STILL = 0.002
 class EmbodimentConfig:
     """Another arm in the Panda's place; for simulated episodes. Joints and actions become its own."""
 
-    arm: str = "ur5e"
-    """`ur5e` and `kinova3` with the Robotiq 2F-85, `iiwa` with the Panda's jaw."""
+    arm: str = "ur5e_robotiq"
+    """`ur5e_robotiq`, `kinova3_robotiq`, `panda_robotiq` (the Robotiq 2F-85), or `iiwa_jaw` (the Panda's jaw)."""
     mode: str = "composite"
     """`composite`: the Panda's pixels are erased and the arm is pasted in, as recorded pictures need it; `redraw`: all is drawn anew."""
     base: list[float] = field(default_factory=list)
@@ -89,6 +90,7 @@ class Embodiment:
     def __init__(self, config: EmbodimentConfig, world: World) -> None:
         self._config, self._world = config, world
         self.arm: Arm = ARMS[config.arm]
+        self._width = PANDA.hand.room.opening / self.arm.hand.room.opening
         self._puppet: tuple[SimRobot, Puppet] | None = None
 
     def contract(self, info: DatasetInfo) -> DatasetInfo:
@@ -110,8 +112,8 @@ class Embodiment:
         puppet = self._open(robot)
         motion = follow(episode, robot.model, puppet)
         check(motion, puppet.arm, _label(episode), self._config.speed)
-        opening = np.clip(episode.gripper * (PANDA.jaw / self.arm.jaw), 0, 1)  # by width: the pads touch what the Panda's did
-        images, masks = self._pictures(episode, robot, puppet, motion.qpos, opening[:, 0] * self.arm.jaw)
+        opening = np.clip(episode.gripper * self._width, 0, 1)  # by width: the pads touch what the Panda's did
+        images, masks = self._pictures(episode, robot, puppet, motion.qpos, opening)
         changed = replace(
             episode,
             images=images,
@@ -148,7 +150,7 @@ class Embodiment:
 
     def _targets(self, joints: np.ndarray, panda: np.ndarray) -> np.ndarray:
         """Joint targets and the gripper's, by width, (T, n + 1)."""
-        opening = np.clip(panda[:, -1:] * (PANDA.jaw / self.arm.jaw), 0, 1)
+        opening = np.clip(panda[:, -1:] * self._width, 0, 1)
         return np.concatenate([joints, opening], axis=1).astype(np.float32)
 
     def _pictures(
@@ -162,7 +164,7 @@ class Embodiment:
         places = []
         for t, state in enumerate(episode.state[:-1]):
             robot.set_state(state)
-            puppet.pose(qpos[t], float(opening[t]))
+            puppet.pose(qpos[t], opening[t])
             if puppet.lowest < -ERROR:
                 raise AugmentError(f"{_label(episode)}: the {self.arm.name} would reach {-1e3 * puppet.lowest:.0f} mm into the table")
             places.append(robot.object_pose[0])

@@ -16,6 +16,7 @@ from episodes import CameraInfo, DatasetInfo, Episode
 from episodes.dataset import read_info
 from hardware.api import RobotError
 from sim.camera import as_camera
+from sim.robots import ROBOTS
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 
@@ -57,7 +58,7 @@ class World:
 
     def simulated(self, episode: Episode) -> bool:
         """Whether the episode can be drawn again exactly: its object is known and its state is one of our scene."""
-        known = self.info.robot == "panda" and "embodiment" not in episode.provenance
+        known = self.info.robot in ROBOTS and "embodiment" not in episode.provenance
         name = episode.provenance.get("object")
         if not known or not isinstance(name, str) or name not in self._objects or self._size is None:
             return False
@@ -125,7 +126,7 @@ class World:
         if self._robot is None or self._robot.config.object.name != obj.name:
             self.close()
             cameras = tuple(as_camera(name, info) for name, info in self.info.cameras.items())
-            robot = SimRobot(SceneConfig(obj, cameras, size=self._size or SceneConfig.size))
+            robot = SimRobot(SceneConfig(obj, cameras, size=self._size or SceneConfig.size, robot=self.info.robot))
             try:
                 robot.connect()
             except RobotError as error:

@@ -43,10 +43,11 @@ class Simulation:
     """Makes the robot that faces one object."""
 
     size: int = 128
+    robot: str = "panda"
 
     def __call__(self, item: Graspable, variation: Variation = PLAIN) -> Any:
         """Unconnected; a context manager."""
-        return open_robot(SceneConfig(item, size=self.size, variation=variation))
+        return open_robot(SceneConfig(item, size=self.size, variation=variation, robot=self.robot))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from eval.suite import CELLS, Suite
 from eval.trial import Rules
 from hardware.api import Policy
 from policies.contract import Contract
+from sim.robots import find_robot
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 from sim.variation import STRENGTHS, vary
@@ -41,6 +42,8 @@ class EvalConfig:
     """Checkpoint folder of the policy."""
     reference: str = ""
     """Instead of a checkpoint: expert (privileged state, the ceiling), heuristic (masks and geometry) or nothing (the floor)."""
+    robot: str = "panda"
+    """Whom a reference moves, a name of `sim.robots`; a checkpoint says so itself."""
     suite: str = "toys"
     """toys (never seen), household (robosuite's six), ycb, or ycb65 (what an 80 mm jaw can take from above)."""
     objects: str = ""
@@ -86,6 +89,7 @@ class EvalConfig:
             raise EvalError(f"unknown reference {self.reference!r}; known: {', '.join(REFERENCES)}")
         if self.reference and self.checkpoint:
             raise EvalError(f"checkpoint={self.checkpoint} and reference={self.reference}; name one of them")
+        find_robot(self.robot)
         if self.axis != "none":
             vary(self.axis, self.strength, 0)
         check_executor(self.executor, self.address)
@@ -110,10 +114,11 @@ def run(cfg: EvalConfig) -> dict[str, Any]:
     if cfg.axis != "none":
         suite = suite.under(cfg.axis, cfg.strength)
     crew = Crew(cfg.workers or None, cfg.executor, cfg.address)
-    report = evaluate(policy, suite, cfg.rules(), crew=crew, out=out)
+    robot = Simulation(robot=cfg.robot) if cfg.reference else None
+    report = evaluate(policy, suite, cfg.rules(), crew=crew, out=out, robot=robot)
     summary = report.summary()
     report.save(out)
-    clips = record(policy, suite, report, each=cfg.videos, rules=cfg.rules(), crew=crew, out=out)
+    clips = record(policy, suite, report, each=cfg.videos, rules=cfg.rules(), crew=crew, out=out, robot=robot)
     command = "cezanne eval " + " ".join(f"{name}={value}" for name, value in asdict(cfg).items() if value not in ("", 0))
     facts = {"lift": f"{cfg.lift:g} m", "hold": f"{cfg.hold:g} s", "horizon": f"{cfg.horizon:g} s"}
     title = f"{cfg.reference or Path(cfg.checkpoint).resolve().name} on {suite.name}"
@@ -176,7 +181,8 @@ class Cell:
         """What it takes to run one of the trials again, besides its row."""
         rules = {name: value for name, value in asdict(self.rules).items() if value is not None}
         policy = str(self.policy) if isinstance(self.policy, str | Path) else ""
-        return {"policy": policy, "sources": {self.suite.name: self.suite.source}, "rules": rules}
+        robot = self.robot.robot if isinstance(self.robot, Simulation) else ""
+        return {"policy": policy, "robot": robot, "sources": {self.suite.name: self.suite.source}, "rules": rules}
 
 
 def evaluate(
@@ -329,10 +335,11 @@ def simulation_for(contract: Contract, item: Graspable) -> Simulation:
     height, width = contract.size
     if height != width:
         raise EvalError(f"the policy was trained with pictures of {height} by {width}; the simulation's are square")
-    with SimRobot(SceneConfig(item, size=height)) as robot:
-        names = tuple(camera.name for camera in robot.config.cameras)
-        contract.check(Contract(names, (height, height), robot.arm.joints, 1, robot.arm.name, robot.dt))
-    return Simulation(height)
+    find_robot(contract.embodiment)
+    with SimRobot(SceneConfig(item, size=height, robot=contract.embodiment)) as robot:
+        names, arm = tuple(camera.name for camera in robot.config.cameras), robot.arm
+        contract.check(Contract(names, (height, height), arm.joints, len(arm.hand.values), arm.name, robot.dt))
+    return Simulation(height, contract.embodiment)
 
 
 def _there(path: Path | None) -> Path:

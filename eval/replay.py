@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.bench import Bench, Job
+from eval.bench import Bench, Job, Simulation
 from eval.errors import EvalError
 from eval.evaluate import Cell
 from eval.gallery import Clip, save
@@ -68,7 +68,8 @@ def replay(report: Report, row: Outcome, out: Path) -> tuple[Outcome, Clip]:
         raise EvalError(f"{source} holds no object {row.object!r} any more")
     trial = Trial(0, row.object, row.pose, row.seed, row.axis, row.strength)
     suite = Suite(row.suite, (item,), (trial,), source)
-    cell = Cell(policy, suite, Rules(**report.setup.get("rules", {})))
+    robot = Simulation(robot=report.setup["robot"]) if report.setup.get("robot") else None
+    cell = Cell(policy, suite, Rules(**report.setup.get("rules", {})), robot)
     film = Bench((cell.stand(cell.open()),))()(Job(0, item, trial, film=True)).film
     assert film is not None
     return film.outcome, save(out, film)

@@ -41,7 +41,7 @@ class TrialRobot(Robot, Protocol):
 
     @property
     def held(self) -> bool:
-        """Whether both fingers touch the object."""
+        """Whether the hand touches the object from both of its sides."""
         ...
 
     @property
@@ -160,7 +160,7 @@ class Judge:
         pos, quat = self.robot.object_pose
         lift = float(pos[2]) - self._rest[0]
         self.max_lift = max(self.max_lift, lift)
-        self.closed |= bool((sent.gripper < CLOSED).any())
+        self.closed |= bool((sent.gripper < CLOSED).all())
         if self.max_lift <= LIFTED:
             self.toppled |= bool(_up(quat) @ self._rest[1] < TIPPED) or lift < FALLEN
         if lift < self.rules.lift:

@@ -16,8 +16,7 @@ import mujoco
 import numpy as np
 from scipy.optimize import minimize
 
-from sim.arms import UR5E
-from sim.panda import GRIP, PANDA, Arm
+from sim.robots import GRIP, PANDA, ROBOTS, Arm
 
 _FILES = Path(__file__).parents[1] / "hardware" / "arms"
 _SHARE = 0.8
@@ -113,9 +112,9 @@ def _points(
 ) -> Mapping[tuple, np.ndarray]:
     """Vertices of every link in its own frame, (N, 3) [m]; of fingers at all openings."""
     clouds: dict[tuple, list[np.ndarray]] = {}
-    moving = [model.jnt_bodyid[model.joint(name).id] for name in arm.fingers(0.0)]
-    for opening in np.linspace(0, arm.jaw, 5):
-        for name, q in arm.fingers(float(opening)).items():
+    moving = [model.jnt_bodyid[model.joint(name).id] for name in arm.hand.joints]
+    for share in np.linspace(0, 1, 5):
+        for name, q in zip(arm.hand.joints, arm.hand.positions(np.full(len(arm.hand.values), share)), strict=True):
             data.qpos[model.joint(name).qposadr[0]] = q
         mujoco.mj_kinematics(model, data)
         for geom in range(model.ngeom):
@@ -205,7 +204,7 @@ def _plain(value: Any) -> Any:
 def main() -> None:
     """Writes the files."""
     _FILES.mkdir(exist_ok=True)
-    for arm, sheet in ((PANDA, PANDA_SHEET), (UR5E, UR5E_SHEET)):
+    for arm, sheet in ((PANDA, PANDA_SHEET), (ROBOTS["ur5e_robotiq"], UR5E_SHEET)):
         table = arm_table(arm, sheet)
         (_FILES / f"{sheet.name}.json").write_text(json.dumps(table, indent=1) + "\n")
 

@@ -26,6 +26,7 @@ from episodes import Dataset, DatasetInfo, DatasetWriter, open_dataset
 from sim.camera import described
 from sim.errors import SceneError
 from sim.expert import VERSION, Expert, ExpertConfig
+from sim.robots import find_robot
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 from sim.workers import check_executor, share
@@ -45,6 +46,8 @@ class CollectConfig:
     """Of the toys and of everything that happens to them."""
     objects: str = ""
     """A folder of objects, or `household`, to collect on instead of toys."""
+    robot: str = "panda"
+    """Whose hand plays: a name of `sim.robots`."""
     size: int = 128
     """Pictures are square, this many pixels a side."""
     workers: int = 0
@@ -60,6 +63,7 @@ class CollectConfig:
             raise SceneError(f"toys={self.toys}, demos={self.demos}; at least one of each is needed")
         if self.seed < 0 or self.workers < 0:
             raise SceneError(f"seed={self.seed}, workers={self.workers}; neither can be negative")
+        find_robot(self.robot)
         check_executor(self.executor, self.address)
 
 
@@ -85,6 +89,7 @@ class Collector:
     info: DatasetInfo
     seed: int
     size: int
+    robot: str
     expert: ExpertConfig
 
     def __call__(self) -> Collector.Work:
@@ -103,7 +108,7 @@ class Collector:
             """Makes one object's shard and returns the number of its demonstrations."""
             made = self.collector
             episodes = []
-            with SimRobot(SceneConfig(job.obj, size=made.size)) as robot:
+            with SimRobot(SceneConfig(job.obj, size=made.size, robot=made.robot)) as robot:
                 expert = Expert(robot, made.expert)
                 for attempt in range(2 * job.demos + 6):
                     if len(episodes) == job.demos:
@@ -125,7 +130,7 @@ def run(cfg: CollectConfig) -> dict[str, Any]:
         raise SceneError(f"demos={cfg.demos} on {len(objects)} objects; at least one each is needed")
     info = _info(cfg, objects)
     _refuse_other(out, info)
-    collector = Collector(out, info, cfg.seed, cfg.size, cfg.expert)
+    collector = Collector(out, info, cfg.seed, cfg.size, cfg.robot, cfg.expert)
     writer = DatasetWriter(out, collector.info)
     if toys is not None:
         toys.save(out / "toys.json")
@@ -160,12 +165,11 @@ def _objects(cfg: CollectConfig) -> tuple[tuple[Graspable, ...], ToySet | None]:
 
 def _info(cfg: CollectConfig, objects: tuple[Graspable, ...]) -> DatasetInfo:
     """What must agree for two shards to be of one data set."""
-    with SimRobot(SceneConfig(objects[0], size=cfg.size)) as robot:
-        joints, config, dt = robot.arm.joints, robot.config, robot.dt
+    config, arm = SceneConfig(objects[0], size=cfg.size, robot=cfg.robot), find_robot(cfg.robot)
     cameras = {camera.name: described(camera, cfg.size) for camera in config.cameras}
     settings = {key: value for key, value in dataclasses.asdict(cfg).items() if key not in ("out", "workers", "executor", "address")}
     made_by = {"mujoco": mujoco.__version__, "gl": os.environ.get("MUJOCO_GL", ""), "expert": VERSION, "settings": settings}
-    return DatasetInfo(1 / dt, "panda", joints, cameras, fingerprint=made_by)
+    return DatasetInfo(config.rate, arm.name, arm.joints, cameras, gripper=len(arm.hand.values), fingerprint=made_by)
 
 
 def _refuse_other(out: Path, info: DatasetInfo) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hardware.api import Action, Observation
-from sim.panda import Arm
+from sim.robots import Arm
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 
@@ -82,7 +82,7 @@ class Disturbed:
         """Starts a trial as SimRobot does, the arm away from `start` (its home pose by default) as the variation says."""
         offset = self.config.variation.start
         if offset:
-            start = np.add(self.arm.home if start is None else start, offset)
+            start = np.add(self.arm.home if start is None else start, offset[: len(self.arm.joints)])
         self.robot.place(xy, rng, upright=upright, start=start)
         self._begin()
 
@@ -108,7 +108,7 @@ class Disturbed:
 
     @property
     def held(self) -> bool:
-        """Whether both fingers touch the object."""
+        """Whether the hand touches the object from both of its sides."""
         return self.robot.held
 
     @property
@@ -118,7 +118,7 @@ class Disturbed:
 
     @property
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Least and greatest commands, joints [rad] then gripper, (n + 1,) each."""
+        """Least and greatest commands, joints [rad] then gripper, (n + m,) each."""
         return self.robot.limits
 
     def picture(self, camera: str, size: int | None = None) -> np.ndarray:

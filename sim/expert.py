@@ -70,12 +70,12 @@ class Expert:
         self._surface = Surface(robot.config.object)
         self._home = np.array(robot.arm.home)
         solver = InverseKinematics(robot.model, robot.arm.joints, robot.arm.home)
-        self._router = Router(solver, self._home, lift=self.config.lift)
+        self._router = Router(solver, robot.arm, lift=self.config.lift)
 
     def grasps(self) -> list[Grasp]:
         """What the object offers as it lies now, best first."""
         self._surface.move(*self._robot.object_pose)
-        return propose_grasps(self._surface)
+        return propose_grasps(self._surface, self._robot.arm.hand.room)
 
     def path(self, grasp: Grasp, start: np.ndarray, *, rise: bool = False) -> Path | None:
         """The way from joint positions `start` (n,) [rad] to `grasp` and up; None where the arm does not reach.
@@ -94,7 +94,7 @@ class Expert:
             if path is None:
                 continue
             for target in path.targets:
-                robot.command(Action(target[:-1], target[-1:]))
+                robot.command(self._action(target))
             held = robot.held and robot.object_pose[0][2] > rest + 0.1
             robot.set_state(start)
             if held:
@@ -145,6 +145,11 @@ class Expert:
         made = {"expert": VERSION, "grasp": {"pos": grasps[-1].pos.tolist(), "yaw": grasps[-1].yaw}, "attempts": len(grasps)}
         return _episode(robot, tape, (provenance or {}) | made)
 
+    def _action(self, target: np.ndarray) -> Action:
+        """Of a row of a path, (n + m,)."""
+        n = len(self._home)
+        return Action(target[:n], target[n:])
+
     def _retry(self) -> tuple[Grasp, Path] | None:
         """The best grasp that can be reached from here, jaw shut in the wrong place."""
         for grasp in self.grasps()[: self.config.candidates]:
@@ -174,8 +179,9 @@ class Expert:
         noise *= np.interp(np.arange(steps), [path.descent, path.close - 2], [1, 0])[:, None]
         for t in range(steps):
             observation, state = robot.observe(), robot.state()
-            target = (path.targets[t] + np.append(noise[t], 0)).astype(np.float32).astype(float)  # as stored, so that it replays exactly
-            sent = robot.command(Action(target[:-1], target[-1:]))
+            target = path.targets[t].copy()
+            target[: noise.shape[1]] += noise[t]
+            sent = robot.command(self._action(target.astype(np.float32).astype(float)))  # as stored, so that it replays exactly
             tape.add(observation=observation, state=state, action=labels[t], labelled=labelled[t], sent=np.append(sent.qpos, sent.gripper))
 
 

@@ -1,4 +1,4 @@
-"""Top-down grasps of a parallel jaw: which ones an object offers, best first, always in the same order for the same pose."""
+"""Top-down grasps of a hand with two sides: which ones an object offers, best first, always in the same order for the same pose."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ from typing import Protocol
 import numpy as np
 from scipy.ndimage import maximum_filter
 
-OPENING = 0.08
-"""Between the fingers as they come down [m]."""
-_TIP = 0.009
-"""From the middle of the finger pads to the fingertips [m]."""
-_FINGER = np.array([0.001, 0.008, 0.016])
-"""How far a finger reaches outwards from its pad [m]."""
-_BREADTH = np.array([-0.010, 0.0, 0.010])
-"""How far a finger reaches sideways [m]."""
-_DEPTH = 0.038
-"""From the fingertips to the palm [m], less a margin."""
+from sim.robots.hand import Room
+from sim.robots.jaw import JAW
+
 _CELL = 0.003
 """Of the height map [m]."""
-_YAWS = np.linspace(-np.pi / 2, np.pi / 2, 18, endpoint=False) + np.pi / 36
+_TURN = np.pi / 18
+"""Between the yaws that are looked at [rad]."""
 _GRID = 0.006
 """Between the places that are looked at [m]."""
 
@@ -32,7 +26,7 @@ class Grasp:
     pos: np.ndarray
     """In the robot's base frame, (3,) [m]."""
     yaw: float
-    """About the vertical, 0 as at the home pose (closing along the base's y), in [-pi/2, pi/2] [rad]."""
+    """About the vertical, 0 as at the home pose (closing along the base's y), in [-pi/2, pi/2], in [-pi, pi] of a hand [rad]."""
     width: float
     """Of the object between the pads [m]."""
     score: float
@@ -65,7 +59,7 @@ def closing(yaw: float) -> np.ndarray:
     return np.array([-np.sin(yaw), np.cos(yaw), 0.0])
 
 
-def propose_grasps(surface: Shape, *, most: int = 24) -> list[Grasp]:
+def propose_grasps(surface: Shape, room: Room = JAW.room, *, most: int = 24) -> list[Grasp]:
     """Grasps whose fingers come down freely beside the object and meet opposing faces of it, best first.
 
     A height map says where fingers and palm have room, rays between the pads say what they would touch. Nothing here is
@@ -73,10 +67,11 @@ def propose_grasps(surface: Shape, *, most: int = 24) -> list[Grasp]:
 
     Args:
         surface: the object at its present pose.
+        room: the shape of the hand.
         most: at most this many, at least 4 mm or 12 degrees apart.
     """
     low, high = surface.bounds()
-    margin = OPENING / 2 + 0.03
+    margin = room.opening / 2 + 0.03
     xs, ys = (np.arange(low[k] - margin, high[k] + margin, _CELL) for k in (0, 1))
     heights = surface.heights(xs, ys)
     wide = maximum_filter(heights, size=5, mode="constant")  # 15 mm: coarse steps miss nothing
@@ -85,23 +80,24 @@ def propose_grasps(surface: Shape, *, most: int = 24) -> list[Grasp]:
     near = np.hypot(x - com[0], y - com[1]) < 0.11
     centres = np.stack([x[near], y[near]], axis=1)  # (N, 2)
     found = []
-    for yaw in _YAWS:
-        found += _along(heights, wide, (xs[0], ys[0]), centres, com, float(yaw))
+    half = np.pi / 2 if room.symmetric else np.pi
+    for yaw in np.linspace(-half, half, round(2 * half / _TURN), endpoint=False) + _TURN / 2:
+        found += _along(room, heights, wide, (xs[0], ys[0]), centres, com, float(yaw))
     found.sort(key=lambda g: -g.score)
     best: list[Grasp] = []
     for rough in found[:400]:
         if len(best) >= most:
             break
-        if any(_near(rough, other) for other in best):
+        if any(_near(rough, other, 2 * half) for other in best):
             continue
-        grasp = _touch(surface, rough)
+        grasp = _touch(surface, room, rough)
         if grasp is not None:
             best.append(grasp)
     return sorted(best, key=lambda g: -g.score)
 
 
 def _along(
-    heights: np.ndarray, wide: np.ndarray, corner: tuple[float, float], centres: np.ndarray, com: np.ndarray, yaw: float
+    room: Room, heights: np.ndarray, wide: np.ndarray, corner: tuple[float, float], centres: np.ndarray, com: np.ndarray, yaw: float
 ) -> list[Grasp]:
     """Rough grasps of one yaw from the height map alone; their score lacks what the pads would touch."""
     u = closing(yaw)[:2]
@@ -115,33 +111,37 @@ def _along(
         inside = (i >= 0) & (i < field.shape[0]) & (j >= 0) & (j < field.shape[1])
         return np.where(inside, field[i.clip(0, field.shape[0] - 1), j.clip(0, field.shape[1] - 1)], 0).max(axis=1)
 
-    between = highest(heights, centres, np.arange(-0.033, 0.0331, 0.006), np.array([-0.005, 0.0, 0.005]))
+    half = room.opening / 2
+    between = highest(heights, centres, np.arange(0.007 - half, half - 0.0069, 0.006), np.array([-0.005, 0.0, 0.005]))
     some = between > 0.004
     centres, between = centres[some], between[some]
-    beside = highest(heights, centres, np.concatenate([OPENING / 2 + _FINGER, -OPENING / 2 - _FINGER]), _BREADTH)
-    palm = highest(wide, centres, np.arange(-0.10, 0.1001, 0.02), np.array([-0.022, 0.0, 0.022]))
-    tip = np.maximum(np.where(beside > 0.001, beside + 0.004, 0.002), palm - _DEPTH)
-    pad = tip + _TIP
+    beside = np.zeros(len(centres))
+    for sign, finger in zip((1, -1), room.fingers, strict=True):
+        there = highest(heights, centres, sign * (half + np.array(finger.outwards)), np.array(finger.across))
+        beside = np.maximum(beside, there)
+    palm = highest(wide, centres, *map(np.array, room.palm))
+    tip = np.maximum(np.where(beside > 0.001, beside + 0.004, 0.002), palm - room.depth)
+    pad = tip + room.tip
     away = np.hypot(*(centres - com[:2]).T)
     score = -60 * away - 1.0 * abs(yaw) - 8 * np.maximum(0, pad - com[2])
-    room = pad < np.maximum(between - 0.003, 0.0115)
-    return [Grasp(np.array([*centres[k], pad[k]]), yaw, np.nan, float(score[k])) for k in np.flatnonzero(room)]
+    deep = pad < np.maximum(between - 0.003, room.tip + 0.0025)
+    return [Grasp(np.array([*centres[k], pad[k]]), yaw, np.nan, float(score[k])) for k in np.flatnonzero(deep)]
 
 
-def _touch(surface: Shape, rough: Grasp) -> Grasp | None:
+def _touch(surface: Shape, room: Room, rough: Grasp) -> Grasp | None:
     """The grasp centred between the faces that the pads would meet; None where they do not oppose each other."""
     u = closing(rough.yaw)
     v = np.array([u[1], -u[0], 0.0])
     gaps, facing = np.full((2, 9), np.inf), np.zeros((2, 9))
     for side, sign in enumerate((1.0, -1.0)):
         for ray, (across, above) in enumerate((s, z) for s in (-0.006, 0.0, 0.006) for z in (-0.005, 0.0, 0.005)):
-            start = rough.pos + sign * OPENING / 2 * u + across * v + [0, 0, above]
+            start = rough.pos + sign * room.opening / 2 * u + across * v + [0, 0, above]
             distance, normal = surface.cast(start, -sign * u)
-            if distance < OPENING:
+            if distance < room.opening:
                 gaps[side, ray], facing[side, ray] = distance, sign * normal @ u
     first = gaps.min(axis=1)  # where each pad meets the object
-    width = OPENING - first.sum()
-    if not np.isfinite(first).all() or not 0.001 < width < OPENING - 0.004:
+    width = room.opening - first.sum()
+    if not np.isfinite(first).all() or not 0.001 < width < room.opening - 0.004:
         return None
     contact = gaps < first[:, None] + 0.003  # within what the pad and the object give
     align = np.array([facing[side][contact[side]].mean() for side in (0, 1)])
@@ -154,6 +154,6 @@ def _touch(surface: Shape, rough: Grasp) -> Grasp | None:
     return Grasp(pos, rough.yaw, float(width), score)
 
 
-def _near(a: Grasp, b: Grasp) -> bool:
-    turn = abs((a.yaw - b.yaw + np.pi / 2) % np.pi - np.pi / 2)
+def _near(a: Grasp, b: Grasp, period: float) -> bool:
+    turn = abs((a.yaw - b.yaw + period / 2) % period - period / 2)
     return bool(np.linalg.norm(a.pos - b.pos) < 0.004 and turn < 0.21)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from sim.panda import GRIP
+from sim.robots.hand import GRIP
 
 
 class InverseKinematics:

@@ -65,6 +65,8 @@ class LiveWorld:
 
     def __init__(self, config: SceneConfig, *, physics_hz: float = 100.0, camera_hz: float = 20.0, leader: Leader | None = None) -> None:
         self.config = config
+        if config.robot != "panda":
+            raise SceneError(f"robot={config.robot!r}; the world in real time has a panda: there is no arm file for others with their hand")
         self.arm: ArmModel = load_arm("panda")
         self.servo_hz = physics_hz
         self.camera_hz = camera_hz
@@ -336,9 +338,9 @@ class _World:
         asked = self.setpoint.read()
         if self.leader is not None:
             qpos, qvel, opening = self.leader.pose()
-            self.ctrl = np.append(qpos + self.damping * qvel, opening * robot.arm.jaw / 2)
+            self.ctrl = robot.controls(qpos + self.damping * qvel, np.array([opening]))
         elif asked["power"][0]:
-            self.ctrl = np.append(asked["qpos"], asked["gripper"] * robot.arm.jaw / 2)
+            self.ctrl = robot.controls(asked["qpos"], asked["gripper"])
         data.ctrl[:] = np.clip(self.ctrl, *model.actuator_ctrlrange.T)
         behind = now - self.then
         if behind > _LAG:
@@ -391,6 +393,6 @@ class _World:
         self.robot = robot
         self.dofs = np.array([robot.model.joint(name).dofadr[0] for name in robot.arm.joints])
         self.ctrl = robot.data.ctrl.copy()
-        servos = slice(0, len(self.dofs))
+        servos = robot.servos
         self.damping = -robot.model.actuator_biasprm[servos, 2] / robot.model.actuator_gainprm[servos, 0]  # [s], by which a servo trails
         self.then = time.monotonic()

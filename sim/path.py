@@ -9,6 +9,7 @@ import numpy as np
 
 from sim.grasp import Grasp
 from sim.ik import InverseKinematics
+from sim.robots import Arm
 
 HOVER = 0.10
 """How far above a grasp the straight way down begins [m]."""
@@ -19,7 +20,7 @@ class Path:
     """A way to a grasp and up again, one row a control step."""
 
     targets: np.ndarray
-    """Joint targets, then the gripper, (T, n + 1)."""
+    """Joint targets, then the gripper, (T, n + m)."""
     descent: int
     """First step of the straight way down."""
     close: int
@@ -31,8 +32,8 @@ class Path:
 class Router:
     """Finds paths for one arm. Looks at nothing: the same grasp from the same joint positions gives the same path."""
 
-    def __init__(self, solver: InverseKinematics, home: np.ndarray, *, lift: float) -> None:
-        self._ik, self._home, self._lift = solver, home, lift
+    def __init__(self, solver: InverseKinematics, arm: Arm, *, lift: float) -> None:
+        self._ik, self._home, self._hand, self._lift = solver, np.array(arm.home), arm.hand, lift
 
     def path(self, grasp: Grasp, start: np.ndarray, *, rise_from: tuple[np.ndarray, np.ndarray] | None = None) -> Path | None:
         """The way from joint positions `start` (n,) [rad] to `grasp` and up; None where the arm does not reach.
@@ -47,7 +48,7 @@ class Router:
             return None
         legs = []
         if rise_from is not None:
-            here, yaw = rise_from[0], _yaw(rise_from[1])
+            here, yaw = rise_from[0], self._yaw(rise_from[1])
             top = np.array([*here[:2], max(here[2], hover[2] - 0.02)])
             up, reached = solve(top, yaw, start)
             if reached:
@@ -64,7 +65,7 @@ class Router:
         close = descent + len(down)
         squeeze, hold = np.repeat(down[-1:], 9, axis=0), np.repeat(lifted[-1:], 12, axis=0)
         joints = np.concatenate([*legs, down, squeeze, lifted, hold])
-        gripper = (np.arange(len(joints)) < close).astype(float)
+        gripper = np.where(np.arange(len(joints))[:, None] < close, self._hand.ready, self._hand.shut)
         return Path(np.column_stack([joints, gripper]), descent, close, close + len(squeeze))
 
     def tour(self, start: np.ndarray, stops: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
@@ -85,6 +86,12 @@ class Router:
             rows.append(q)
         return np.array(rows), reached
 
+    def _yaw(self, rotation: np.ndarray) -> float:
+        """Turn of the grip site about the vertical, of a symmetric hand in [-pi/2, pi/2], else in [-pi, pi] [rad]."""
+        x, y = rotation[:2, 1]
+        half = np.pi / 2 if self._hand.room.symmetric else np.pi
+        return float((np.arctan2(x, -y) + half) % (2 * half) - half)
+
 
 def _smooth(s: np.ndarray) -> np.ndarray:
     return s * s * (3 - 2 * s)
@@ -98,9 +105,3 @@ def _ease(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
 def _steps(a: np.ndarray, b: np.ndarray, *, least: int) -> int:
     """Control steps from a to b at no more than 1.5 rad/s at the peak."""
     return max(least, int(np.ceil(1.5 * np.abs(b - a).max() / 1.5 * 20)))
-
-
-def _yaw(rotation: np.ndarray) -> float:
-    """Turn of a grip site about the vertical; the jaw is symmetric, so in [-pi/2, pi/2] [rad]."""
-    x, y = rotation[:2, 1]
-    return float((np.arctan2(x, -y) + np.pi / 2) % np.pi - np.pi / 2)

@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 
 from assets.graspable import VISUAL
-from sim.panda import PANDA, Arm
 from sim.render import Renderer
+from sim.robots import PANDA, Arm
 from sim.simrobot import SimRobot
 from sim.support import lowest
 
@@ -31,17 +31,17 @@ class Puppet:
         moves = self._arm & (model.body_weldid > 0)
         self._moving = np.flatnonzero(moves[model.geom_bodyid] & (model.geom_group == VISUAL))
         self._joints = np.array([model.joint(name).qposadr[0] for name in arm.joints])
-        self._fingers = np.array([model.joint(name).qposadr[0] for name in arm.fingers(0.0)])
+        self._fingers = np.array([model.joint(name).qposadr[0] for name in arm.hand.joints])
         here, there = _beside(model, arm), _beside(robot.model, PANDA)
         self._here, self._there = (np.concatenate([of[name] for name in here]) for of in (here, there))
         self._renderer = Renderer(model, shadows=robot.config.variation.shadows)
 
-    def pose(self, qpos: np.ndarray, opening: float) -> None:
-        """The arm at joint positions (n,) [rad], its pads `opening` [m] apart; all else as the robot has it now."""
+    def pose(self, qpos: np.ndarray, gripper: np.ndarray) -> None:
+        """The arm at joint positions (n,) [rad], its hand at values (m,); all else as the robot has it now."""
         data, model, other = self._data, self.model, self._robot.model
         data.qpos[self._here] = self._robot.data.qpos[self._there]
         data.qpos[self._joints] = qpos
-        data.qpos[self._fingers] = list(self.arm.fingers(opening).values())
+        data.qpos[self._fingers] = self.arm.hand.positions(gripper)
         for k in range(model.ncam):
             twin = other.camera(model.camera(k).name).id
             model.cam_pos[k], model.cam_quat[k], model.cam_fovy[k] = other.cam_pos[twin], other.cam_quat[twin], other.cam_fovy[twin]
@@ -67,7 +67,7 @@ class Puppet:
 def _beside(model: mujoco.MjModel, arm: Arm) -> dict[str, np.ndarray]:
     """Indices into qpos of every joint that is not the arm's."""
     width = {mujoco.mjtJoint.mjJNT_FREE: 7, mujoco.mjtJoint.mjJNT_BALL: 4}
-    own = {*arm.joints, *arm.fingers(0.0)}
+    own = {*arm.joints, *arm.hand.joints}
     found = {}
     for k in range(model.njnt):
         if model.joint(k).name not in own:

@@ -9,7 +9,7 @@ import mujoco
 from assets.graspable import Graspable
 from sim.camera import FILM, SIDE, WRIST, Camera
 from sim.errors import SceneError
-from sim.panda import PANDA, Arm
+from sim.robots import Arm, find_robot
 from sim.table import WORKSPACE, add_table
 from sim.variation import PLAIN, Variation
 
@@ -30,8 +30,11 @@ class SceneConfig:
     """Control steps a second [Hz]."""
     variation: Variation = PLAIN
     """How it differs from the plain scene."""
+    robot: str = "panda"
+    """Its embodiment: a name of `sim.robots.ROBOTS`."""
 
     def __post_init__(self) -> None:
+        find_robot(self.robot)
         if not 16 <= self.size <= 2048:
             raise SceneError(f"size={self.size} px; pictures have 16 to 2048 pixels a side")
         substeps = 1 / self.rate / self.timestep
@@ -41,8 +44,9 @@ class SceneConfig:
         if len(set(names)) != len(names):
             raise SceneError(f"two cameras of one name: {', '.join(names)}; {FILM.name!r} is in every scene")
 
-    def build(self, arm: Arm = PANDA) -> Scene:
-        """The scene as a specification that may still be edited."""
+    def build(self, arm: Arm | None = None) -> Scene:
+        """The scene as a specification that may still be edited; `arm`: in the place of `robot`."""
+        arm = arm or find_robot(self.robot)
         spec = arm.spec()
         _physics(spec, self.timestep)
         spec.visual.global_.offwidth = spec.visual.global_.offheight = max(1280, self.size)

@@ -11,8 +11,8 @@ from assets.graspable import CONTACT
 from hardware.api import Action, Observation, RobotError
 from sim.camera import Camera
 from sim.errors import PlacementError, SceneError
-from sim.panda import FINGERS, GRIP
 from sim.render import Renderer
+from sim.robots import GRIP
 from sim.scene import WORKSPACE, SceneConfig
 from sim.support import lowest
 
@@ -40,7 +40,10 @@ class SimRobot:
         model = self._model = scene.compile()
         self.data = mujoco.MjData(model)
         self._qpos = np.array([model.joint(name).qposadr[0] for name in self.arm.joints])
-        self._fingers = np.array([model.joint(f"finger_joint{i}").qposadr[0] for i in (1, 2)])
+        hand = self.arm.hand
+        self._fingers = np.array([model.joint(name).qposadr[0] for name in hand.joints])
+        self.servos = np.array([model.actuator(name).id for name in self.arm.joints])
+        self._motors = np.array([model.actuator(name).id for name in hand.actuators])
         self._object = model.joint("object").qposadr[0]
         self._object_body = model.body("object").id
         self._object_touch = [g for g in range(model.ngeom) if model.geom_bodyid[g] == self._object_body and model.geom_group[g] == CONTACT]
@@ -48,10 +51,7 @@ class SimRobot:
         self.grip = model.site(GRIP).id
         self._past = None
         self._robot = model.body_rootid == model.body_rootid[model.jnt_bodyid[model.joint(self.arm.joints[0]).id]]
-        fingers = [model.body(name).id for name in FINGERS]
-        self._finger_of = np.array(
-            [next((k for k, f in enumerate(fingers) if b == f or model.body_parentid[b] == f), -1) for b in range(model.nbody)]
-        )
+        self._side_of = _sides(model, hand.sides)
         self.home()
 
     def observe(self) -> Observation:
@@ -70,22 +70,22 @@ class SimRobot:
 
     def command(self, action: Action) -> Action:
         """Tracks joint targets for one control period. Targets beyond the joints' range are brought to it."""
-        if action.qpos.shape != self._qpos.shape or action.gripper.shape != (1,):
-            raise RobotError(
-                f"{self.arm.name} takes {len(self._qpos)} joints and 1 gripper value, got {action.qpos.shape} and {action.gripper.shape}"
-            )
-        ranges = self.model.actuator_ctrlrange
-        ctrl = np.clip(np.append(action.qpos, action.gripper * self.arm.jaw / 2), ranges[:, 0], ranges[:, 1])
-        self.data.ctrl[:] = ctrl
+        n, m = len(self._qpos), len(self.arm.hand.values)
+        if action.qpos.shape != (n,) or action.gripper.shape != (m,):
+            values = f"{m} gripper value{'s' * (m > 1)}"
+            raise RobotError(f"{self.arm.name} takes {n} joints and {values}, got {action.qpos.shape} and {action.gripper.shape}")
+        ranges = self.model.actuator_ctrlrange[self.servos]
+        sent = Action(np.clip(action.qpos, *ranges.T), np.clip(action.gripper, 0, 1))
+        self.data.ctrl[:] = self.controls(sent.qpos, sent.gripper)
         mujoco.mj_step(self.model, self.data, nstep=self._substeps)
         mujoco.mj_kinematics(self.model, self.data)  # a step leaves poses one timestep behind the joints
         mujoco.mj_camlight(self.model, self.data)
-        return Action(ctrl[:-1], ctrl[-1:] / (self.arm.jaw / 2))
+        return sent
 
     def stop(self) -> None:
         """Holds the present joint positions."""
         if self._model is not None:
-            self.data.ctrl[:-1] = self.data.qpos[self._qpos]
+            self.data.ctrl[self.servos] = self.qpos
 
     def close(self) -> None:
         """Gives back what drawing took; idempotent."""
@@ -116,15 +116,21 @@ class SimRobot:
 
     @property
     def gripper(self) -> np.ndarray:
-        """Opening of the jaw, (1,), 0 closed to 1 open."""
-        return self._opening(self.data)
+        """How far the hand is open, (m,), 0 closed to 1 open."""
+        return self.arm.hand.sense(self.data.qpos[self._fingers])
+
+    def controls(self, qpos: np.ndarray, gripper: np.ndarray) -> np.ndarray:
+        """What the model's actuators are told, (nu,), for joint targets (n,) [rad] and values of the hand (m,)."""
+        ctrl = np.empty(self.model.nu)
+        ctrl[self.servos], ctrl[self._motors] = qpos, self.arm.hand.commands(gripper)
+        return ctrl
 
     @property
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Least and greatest commands, joints [rad] then gripper, (n + 1,) each."""
-        low, high = self.model.actuator_ctrlrange.T.copy()
-        low[-1], high[-1] = 0, 1
-        return low, high
+        """Least and greatest commands, joints [rad] then gripper, (n + m,) each."""
+        low, high = self.model.actuator_ctrlrange[self.servos].T
+        m = len(self.arm.hand.values)
+        return np.append(low, np.zeros(m)), np.append(high, np.ones(m))
 
     @property
     def object_pose(self) -> tuple[np.ndarray, np.ndarray]:
@@ -139,12 +145,12 @@ class SimRobot:
 
     @property
     def held(self) -> bool:
-        """Whether both fingers touch the object."""
+        """Whether the hand touches the object from both of its sides."""
         geoms = self.data.contact.geom  # (ncon, 2)
         bodies = self.model.geom_bodyid[geoms]
         touching = bodies[(bodies == self._object_body).any(axis=1)]
-        fingers = self._finger_of[touching]
-        return bool((fingers == 0).any() and (fingers == 1).any())
+        sides = self._side_of[touching]
+        return bool((sides == 0).any() and (sides == 1).any())
 
     @property
     def force(self) -> float:
@@ -155,12 +161,13 @@ class SimRobot:
         return float(self.data.efc_force[row[(ours[:, 0] != ours[:, 1]) & (row >= 0)]].sum())
 
     def home(self, qpos: np.ndarray | None = None) -> None:
-        """Resets everything: the arm at `qpos` (n,) [rad] or its home pose, jaw open, at rest."""
+        """Resets everything: the arm at `qpos` (n,) [rad] or its home pose, hand ready, at rest."""
         model, data = self.model, self.data
         mujoco.mj_resetData(model, data)
         data.qpos[self._qpos] = self.arm.home if qpos is None else qpos
-        data.qpos[self._fingers] = [self.arm.jaw / 2, -self.arm.jaw / 2]
-        data.ctrl[:] = [*data.qpos[self._qpos], self.arm.jaw / 2]
+        hand = self.arm.hand
+        data.qpos[self._fingers] = hand.positions(hand.ready)
+        data.ctrl[:] = self.controls(data.qpos[self._qpos], hand.ready)
         mujoco.mj_forward(model, data)
 
     def place(self, xy: np.ndarray, rng: np.random.Generator, *, upright: bool | None = None, start: np.ndarray | None = None) -> None:
@@ -198,7 +205,7 @@ class SimRobot:
         if np.shape(x) != (size,):
             raise RobotError(f"a state of this scene has {size} numbers, got {np.shape(x)}")
         mujoco.mj_setState(self.model, self.data, x, _STATE)
-        self.data.ctrl[:] = [*self.data.qpos[self._qpos], abs(self.data.qpos[self._fingers[0]])]
+        self.data.ctrl[:] = self.controls(self.qpos, self.gripper)
         self.data.qacc_warmstart[:] = 0  # no part of the state, but what follows would depend on it in the last digits
         mujoco.mj_forward(self.model, self.data)
 
@@ -233,11 +240,7 @@ class SimRobot:
             renderer = self._look(name, data)
             images[name], masks[name] = renderer.picture(self.config.size), renderer.mask(self.config.size)
         then = data or self.data
-        return Observation(images, masks, then.qpos[self._qpos].copy(), self._opening(then), float(then.time))
-
-    def _opening(self, data: mujoco.MjData) -> np.ndarray:
-        opening = np.abs(data.qpos[self._fingers]).sum(keepdims=True) / self.arm.jaw
-        return np.clip(opening, 0, 1)
+        return Observation(images, masks, then.qpos[self._qpos].copy(), self.arm.hand.sense(then.qpos[self._fingers]), float(then.time))
 
     def _settle(self, xy: np.ndarray, quat: np.ndarray) -> bool:
         model, data = self.model, self.data
@@ -267,6 +270,15 @@ class SimRobot:
             self._renderer = Renderer(self.model, shadows=self.config.variation.shadows)
         self._renderer.look(self.data if data is None else data, camera)
         return self._renderer
+
+
+def _sides(model: mujoco.MjModel, sides: Sequence[Sequence[str]]) -> np.ndarray:
+    """For each body the side of the hand that it or the body that carries it is, else -1, (nbody,)."""
+    of = np.full(model.nbody, -1)
+    named = {model.body(name).id: k for k, names in enumerate(sides) for name in names}
+    for body in range(1, model.nbody):
+        of[body] = named.get(body, of[model.body_parentid[body]])
+    return of
 
 
 def _turned(rng: np.random.Generator) -> np.ndarray:

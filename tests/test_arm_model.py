@@ -12,10 +12,9 @@ import pytest
 
 from hardware.api import RobotError
 from hardware.model import ARMS, ArmModel, load_arm
-from sim.arms import UR5E
-from sim.panda import GRIP, PANDA, Arm
+from sim.robots import GRIP, PANDA, ROBOTS, Arm
 
-PAIRS = [("panda", PANDA), ("ur5e", UR5E)]
+PAIRS = [("panda", PANDA), ("ur5e", ROBOTS["ur5e_robotiq"])]
 
 
 @pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: pair[0])
@@ -44,7 +43,7 @@ def test_capsules_contain_the_arm(pair: tuple[ArmModel, Arm, mujoco.MjModel]) ->
         q = rng.uniform(np.maximum(ours.lower, -3), np.minimum(ours.upper, 3))
         for name, value in zip(arm.joints, q, strict=True):
             data.qpos[model.joint(name).qposadr[0]] = value
-        for name, value in arm.fingers(rng.uniform(0, arm.jaw)).items():
+        for name, value in zip(arm.hand.joints, arm.hand.positions(rng.uniform(0, 1, len(arm.hand.values))), strict=True):
             data.qpos[model.joint(name).qposadr[0]] = value
         mujoco.mj_kinematics(model, data)
         start, end = ours.segments(q)

@@ -9,22 +9,21 @@ import pytest
 from episode_samples import make_episode, make_info, same
 
 from assets.toys import ToySet
-from augment.embodiment import Embodiment, EmbodimentConfig, erase, open_embodiment
+from augment.embodiment import ARMS, Embodiment, EmbodimentConfig, erase, open_embodiment
 from augment.errors import AugmentError
 from augment.world import World
 from episodes import Episode
-from sim.arms import ARMS
 from sim.camera import described
 from sim.expert import Expert, ExpertConfig
 from sim.ik import InverseKinematics
-from sim.panda import PANDA
 from sim.puppet import Puppet
+from sim.robots import PANDA
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 
 SIZE = 64
 TOYS = ToySet.sample(0, 1)
-STEADY = ["ur5e", "iiwa"]
+STEADY = ["ur5e_robotiq", "iiwa_jaw"]
 """Arms that are as fast as the Panda."""
 
 
@@ -104,7 +103,7 @@ def test_steps_labels_and_state_stay(arm: str, made, episode: Episode, world: Wo
 @pytest.mark.parametrize("arm", ARMS)
 def test_the_jaw_is_as_wide_as_the_pandas(arm: str, made, episode: Episode) -> None:
     after = made[arm][1]
-    wide = ARMS[arm].jaw / PANDA.jaw
+    wide = ARMS[arm].hand.room.opening / PANDA.hand.room.opening
     assert after.gripper * wide == pytest.approx(episode.gripper, abs=1e-6)
     assert after.actions[:, -1] * wide == pytest.approx(episode.actions[:, -1], abs=1e-6)
     assert after.sent[:, -1] * wide == pytest.approx(episode.sent[:, -1], abs=1e-6)
@@ -118,14 +117,14 @@ def test_no_joint_jumps(arm: str, made, episode: Episode) -> None:
 
 def test_the_same_again_and_the_given_one_is_left_alone(made, episode: Episode, world: World) -> None:
     kept = {name: pictures.copy() for name, pictures in episode.images.items()}
-    again = open_embodiment(EmbodimentConfig("ur5e", "redraw", speed=3.0), world)(episode, np.random.default_rng(5))
-    assert same(again, made["ur5e"][1])
+    again = open_embodiment(EmbodimentConfig("ur5e_robotiq", "redraw", speed=3.0), world)(episode, np.random.default_rng(5))
+    assert same(again, made["ur5e_robotiq"][1])
     assert all(np.array_equal(kept[name], episode.images[name]) for name in kept)
 
 
 def test_a_composite_looks_as_if_drawn_anew(made, episode: Episode, world: World) -> None:
-    pasted = open_embodiment(EmbodimentConfig("ur5e"), world)(episode, np.random.default_rng(0))
-    drawn = made["ur5e"][1]
+    pasted = open_embodiment(EmbodimentConfig("ur5e_robotiq"), world)(episode, np.random.default_rng(0))
+    drawn = made["ur5e_robotiq"][1]
     error = np.mean((pasted.images["side"].astype(float) - drawn.images["side"]) ** 2)
     both, any_ = (of(pasted.masks["side"], drawn.masks["side"]).sum() for of in (np.logical_and, np.logical_or))
     assert 10 * np.log10(255**2 / error) > 28
@@ -137,9 +136,9 @@ def test_a_composite_looks_as_if_drawn_anew(made, episode: Episode, world: World
 def test_what_no_arm_can_do_is_refused_in_one_line(episode: Episode, world: World) -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(AugmentError, match=r"does not reach: .* mm"):
-        open_embodiment(EmbodimentConfig("ur5e", base=[-1.0, 0.0, 0.0]), world)(episode, rng)
+        open_embodiment(EmbodimentConfig("ur5e_robotiq", base=[-1.0, 0.0, 0.0]), world)(episode, rng)
     with pytest.raises(AugmentError, match="times the greatest speed"):
-        open_embodiment(EmbodimentConfig("ur5e", speed=0.01), world)(episode, rng)
+        open_embodiment(EmbodimentConfig("ur5e_robotiq", speed=0.01), world)(episode, rng)
     with pytest.raises(AugmentError, match="cannot be drawn again"):
         open_embodiment(EmbodimentConfig(), world)(make_episode(), rng)
     with pytest.raises(AugmentError, match="'xarm7'"):

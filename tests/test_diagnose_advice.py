@@ -117,9 +117,10 @@ def test_swaps_use_the_objects_that_are_there(objects: tuple[str, ...], library:
 
 
 def test_other_arms_are_for_what_the_panda_did() -> None:
-    table = table_of(["a"] * 20 + ["b"] * 20, ("object", ["can"] * 20 + ["cup"] * 20), ("robot", ["panda"] * 20 + ["ur5e"] * 20))
+    table = table_of(["a"] * 20 + ["b"] * 20, ("object", ["can"] * 20 + ["cup"] * 20), ("robot", ["panda"] * 20 + ["ur5e_robotiq"] * 20))
     said = {r.name: r for r in remedies(table, worst_of(table, "object", "robot"), folders(table))}
-    assert said["embodiment"].commands == ("cezanne augment data=data/a out=data/a-ur5e chain=[embodiment] embodiment.arm=ur5e keep=false",)
+    command = "cezanne augment data=data/a out=data/a-ur5e_robotiq chain=[embodiment] embodiment.arm=ur5e_robotiq keep=false"
+    assert said["embodiment"].commands == (command,)
     assert 0 < said["embodiment"].after[0] < said["embodiment"].before
     foreign = table_of(["a"] * 20 + ["b"] * 20, ("instruction", ["x"] * 20 + ["y"] * 20), ("robot", ["sawyer"] * 20 + ["google"] * 20))
     assert "embodiment" not in {r.name for r in remedies(foreign, worst_of(foreign, "instruction", "robot"), folders(foreign))}
@@ -139,7 +140,7 @@ def test_every_command_is_one_that_augment_takes() -> None:
         ("object", "camera height", ("0.4", "0.9")),
         ("instruction", "table", ("oak", "ash")),
         ("object", "light", ("day", "night")),
-        ("object", "robot", ("panda", "iiwa")),
+        ("object", "robot", ("panda", "iiwa_jaw")),
     ):
         table = table_of(["a"] * 9 + ["b"] * 9, (u, ["x"] * 9 + ["y"] * 9), (v, [values[0]] * 9 + [values[1]] * 9))
         commands = [c for r in remedies(table, worst_of(table, u, v), folders(table)) for c in r.commands]

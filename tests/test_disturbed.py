@@ -10,7 +10,7 @@ from assets.toys import sample_toy
 from hardware.api import Action
 from sim.disturbed import Disturbed, open_robot
 from sim.errors import SceneError
-from sim.panda import PANDA
+from sim.robots import PANDA
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 from sim.variation import PLAIN, Variation, vary

@@ -11,9 +11,10 @@ from assets.toys import ToySet
 from hardware.api import Action
 from sim.errors import SceneError
 from sim.expert import Expert, ExpertConfig
-from sim.grasp import OPENING, closing, propose_grasps
+from sim.grasp import closing, propose_grasps
 from sim.ik import InverseKinematics, down
 from sim.rerender import replay, rerender
+from sim.robots import PANDA
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 
@@ -58,7 +59,7 @@ def test_grasps_are_a_function_of_the_pose(robot):
     assert first
     assert [(tuple(g.pos), g.yaw) for g in first] == [(tuple(g.pos), g.yaw) for g in second]
     assert all(a.score >= b.score for a, b in pairwise(first))
-    assert all(0 < g.width < OPENING for g in first)
+    assert all(0 < g.width < PANDA.hand.room.opening for g in first)
 
 
 def test_grasps_move_with_the_object(robot):

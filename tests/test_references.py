@@ -24,7 +24,8 @@ from eval.suite import Trial
 from eval.trial import Rules, run_trial
 from hardware.api import Observation
 from sim.camera import SIDE
-from sim.grasp import OPENING, propose_grasps
+from sim.grasp import propose_grasps
+from sim.robots import PANDA
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
 
@@ -196,7 +197,7 @@ def test_carving_encloses_a_box_closely(rig):
     assert hull.cast(np.array([0.5, 0.09, 0.14]), np.array([0.0, -1.0, 0.0]))[0] == np.inf
     best = propose_grasps(hull)[0]
     assert abs(np.sin(best.yaw)) < 0.3  # across the narrow side
-    assert narrowest(hull).width < OPENING
+    assert narrowest(hull).width < PANDA.hand.room.opening
 
 
 def test_a_mask_that_contradicts_leaves_nothing_unless_it_may_be_wrong(rig):

@@ -6,11 +6,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from sim.arms import ARMS
 from sim.ik import InverseKinematics, down
-from sim.panda import GRIP, PANDA, Arm
+from sim.robots import GRIP, ROBOTS, Arm
 
-ALL = {"panda": PANDA, **ARMS}
+ALL = {name: arm for name, arm in ROBOTS.items() if len(arm.hand.values) == 1}
 
 
 @pytest.fixture(scope="module", params=ALL)
@@ -21,14 +20,15 @@ def posed(request) -> tuple[Arm, mujoco.MjModel, mujoco.MjData]:
 
 
 def pose(arm: Arm, model: mujoco.MjModel, data: mujoco.MjData, q: np.ndarray | tuple[float, ...], opening: float) -> None:
-    for name, value in (*zip(arm.joints, q, strict=True), *arm.fingers(opening).items()):
+    fingers = arm.hand.positions(np.array([opening / arm.hand.room.opening]))
+    for name, value in (*zip(arm.joints, q, strict=True), *zip(arm.hand.joints, fingers, strict=True)):
         data.joint(name).qpos = value
     mujoco.mj_kinematics(model, data)
 
 
 def pads(arm: Arm, model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
     """Places of the faces of the left and the right pad along the closing, in the grip's frame, (2,) [m]."""
-    robotiq = "finger_joint" in arm.fingers(0.0)
+    robotiq = "finger_joint" in arm.hand.joints
     names = [f"{side}_fingertip_visual" for side in ("left", "right")] if robotiq else [f"finger{k}_pad_collision" for k in (1, 2)]
     across = data.site(GRIP).xmat.reshape(3, 3)[:, 1]
     middles = np.array([(data.geom(name).xpos - data.site(GRIP).xpos) @ across for name in names])
@@ -41,7 +41,7 @@ def test_home_is_within_the_ranges_and_where_the_pandas_is(posed) -> None:
     low, high = np.array([model.joint(name).range for name in arm.joints]).T
     assert len(arm.home) == len(arm.joints) == len(arm.speed)
     assert ((low < arm.home) & (arm.home < high)).all()
-    pose(arm, model, data, arm.home, arm.jaw)
+    pose(arm, model, data, arm.home, arm.hand.room.opening)
     assert data.site(GRIP).xpos == pytest.approx([0.457, 0, 0.371], abs=0.01)
     assert data.site(GRIP).xmat.reshape(3, 3) == pytest.approx(np.diag([1, -1, -1]), abs=0.02)
 
@@ -63,8 +63,8 @@ def test_inverse_kinematics_inverts_and_keeps_the_ranges(posed) -> None:
 
 def test_the_pads_are_as_far_apart_as_asked_and_around_the_grip(posed) -> None:
     arm, model, data = posed
-    openings = np.linspace(0, arm.jaw, 9)
-    pose(arm, model, data, arm.home, arm.jaw)
+    openings = np.linspace(0, arm.hand.room.opening, 9)
+    pose(arm, model, data, arm.home, arm.hand.room.opening)
     side, measured = np.sign(np.subtract(*pads(arm, model, data))), []
     for opening in openings:
         pose(arm, model, data, arm.home, opening)

@@ -14,7 +14,7 @@ import numpy as np
 
 from augment.diagnose.factors import Table
 from augment.diagnose.information import Dependence, entropy, joint_counts, mutual_information, normalized_mutual_information
-from sim.arms import ARMS
+from augment.embodiment import ARMS
 
 GOOD = 0.1
 """Shared information that is worth no more demonstrations."""

@@ -9,8 +9,7 @@ from deploy.errors import DeployError
 from episodes.info import CameraInfo
 from hardware.calibration import Calibration, turn
 from hardware.cameras.fit import Fit
-from sim.arms import ARMS
-from sim.panda import GRIP, PANDA
+from sim.robots import GRIP, ROBOTS
 
 
 def tool_from_body(arm: str, body: str) -> np.ndarray:
@@ -20,10 +19,10 @@ def tool_from_body(arm: str, body: str) -> np.ndarray:
     """
     if body == "tool":
         return np.eye(4)
-    known = {"panda": PANDA, **ARMS}
-    if arm not in known:
-        raise DeployError(f"arm {arm!r} is no simulated one ({', '.join(known)}): where its cameras are fixed is unknown")
-    model = known[arm].spec().compile()
+    known = next((robot for name, robot in ROBOTS.items() if arm == name or arm == name.split("_")[0]), None)
+    if known is None:
+        raise DeployError(f"arm {arm!r} is no simulated one ({', '.join(ROBOTS)}): where its cameras are fixed is unknown")
+    model = known.spec().compile()
     bodies = [model.body(i).name for i in range(model.nbody)]
     if body not in bodies:
         raise DeployError(f"arm {arm!r} has no body {body!r} that a camera could be fixed to; it has: {', '.join(filter(None, bodies))}")

@@ -17,11 +17,13 @@ class Course:
     """A path and when it began. Time, not the number of calls, says how far it has come, so any share of a chunk may be carried out."""
 
     targets: np.ndarray
-    """Joint targets [rad], then the gripper, one row a control step, (T, n + 1)."""
+    """Joint targets [rad], then the gripper, one row a control step, (T, n + m)."""
     start: float
     """Time of the observation that the first row answers [s]."""
     dt: float
     """One control step [s]."""
+    joints: int
+    """n."""
 
     def step(self, now: float) -> int:
         """Which row answers an observation of time `now` [s]; len(targets) or more once the path has been followed."""
@@ -34,4 +36,4 @@ class Course:
     def chunk(self, now: float) -> ActionChunk:
         """The next CHUNK commands; the last of the path again and again after its end."""
         rows = self.targets[np.minimum(self.step(now) + np.arange(CHUNK), len(self.targets) - 1)]
-        return ActionChunk(rows[:, :-1], rows[:, -1:])
+        return ActionChunk(rows[:, : self.joints], rows[:, self.joints :])

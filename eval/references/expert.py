@@ -53,13 +53,13 @@ class ExpertPolicy:
             raise EvalError("the scripted expert has no simulation to plan in; attach(robot) comes before a trial")
         now = float(robot.data.time)  # the observation may be of the past
         if self._course is None:
-            self._course = Course(self._plan(robot, again=False), now, robot.dt)
+            self._course = Course(self._plan(robot, again=False), now, robot.dt, len(robot.qpos))
         elif self._course.over(now) and not robot.held:
-            self._course = Course(self._plan(robot, again=True), now, robot.dt)
+            self._course = Course(self._plan(robot, again=True), now, robot.dt, len(robot.qpos))
         return self._course.chunk(now)
 
     def _plan(self, robot: SimRobot, *, again: bool) -> np.ndarray:
-        """Targets (T, n + 1) from here; those that stay here where nothing can be reached."""
+        """Targets (T, n + m) from here; those that stay here where nothing can be reached."""
         with unchanged(robot):
             chosen = self._expert.choose(rise=again)
             path = chosen[1] if chosen else self._best(robot, rise=again)

@@ -79,7 +79,7 @@ class Heuristic:
         return self._course.chunk(now)
 
     def _start(self, now: float, targets: np.ndarray) -> None:
-        self._course = Course(targets, now, DT)
+        self._course = Course(targets, now, DT, targets.shape[1] - 1)
 
     def _see(self, observation: Observation) -> None:
         """Keeps what the cameras show of the object now."""

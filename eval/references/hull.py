@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, label, maximum_filter
 
 from eval.references.rig import View
-from sim.grasp import OPENING
+from sim.robots.jaw import JAW
 
 _COVERED = 0.98
 """Share of the pixels of every mask that the shape must account for."""
@@ -52,7 +52,7 @@ class Hull:
 
     def cast(self, origin: np.ndarray, direction: np.ndarray) -> tuple[float, np.ndarray]:
         """Distance [m] along a unit direction (3,) and the outward normal (3,); infinity where there is nothing within a jaw's width."""
-        along = np.arange(0, OPENING, self.cell / 2)
+        along = np.arange(0, JAW.room.opening, self.cell / 2)
         cells, inside = self._cells(origin + along[:, None] * direction)
         hit = self.filled[tuple(cells.T)] & inside
         if not hit.any():

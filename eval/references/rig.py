@@ -12,8 +12,8 @@ from scipy.ndimage import binary_dilation
 from assets.graspable import VISUAL
 from sim.camera import SIDE, WRIST, Camera
 from sim.ik import InverseKinematics
-from sim.panda import GRIP, PANDA, panda_spec
 from sim.path import Router
+from sim.robots import GRIP, PANDA
 
 _COARSE = 64
 """Rays a side of a picture that look for the robot itself."""
@@ -49,19 +49,19 @@ class Rig:
     """Kinematics of the arm and calibration of its cameras."""
 
     def __init__(self, cameras: Sequence[Camera] = (SIDE, WRIST), *, lift: float) -> None:
-        spec = panda_spec()
+        spec = PANDA.spec()
         for camera in cameras:
             camera.add_to(spec)
         model = self._model = spec.compile()
         self._data = mujoco.MjData(model)
         self._joints = np.array([model.joint(name).qposadr[0] for name in PANDA.joints])
-        self._fingers = np.array([model.joint(f"finger_joint{i}").qposadr[0] for i in (1, 2)])
+        self._fingers = np.array([model.joint(name).qposadr[0] for name in PANDA.hand.joints])
         self._groups = np.zeros(6, np.uint8)
         self._groups[VISUAL] = 1
         self._own: dict[str, np.ndarray] = {}
         self.cameras = {camera.name: camera for camera in cameras}
         self.home = np.array(PANDA.home)
-        self.router = Router(InverseKinematics(model, PANDA.joints, PANDA.home), self.home, lift=lift)
+        self.router = Router(InverseKinematics(model, PANDA.joints, PANDA.home), PANDA, lift=lift)
 
     def grip_pose(self, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) [m] and rotation (3, 3) of the point between the finger pads at joint positions (n,) [rad]."""
@@ -84,7 +84,7 @@ class Rig:
 
     def _move(self, qpos: np.ndarray) -> None:
         self._data.qpos[self._joints] = qpos
-        self._data.qpos[self._fingers] = [PANDA.jaw / 2, -PANDA.jaw / 2]
+        self._data.qpos[self._fingers] = PANDA.hand.positions(PANDA.hand.ready)
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
 

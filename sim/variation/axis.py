@@ -11,7 +11,6 @@ from types import MappingProxyType
 import numpy as np
 
 from sim.errors import SceneError
-from sim.panda import PANDA
 from sim.variation.clutter import sample_distractors, sample_post
 from sim.variation.light import sample_light
 from sim.variation.maskfault import MaskFault, sample_shift
@@ -19,6 +18,9 @@ from sim.variation.sensor import sample_sensor
 from sim.variation.texture import sample_texture
 from sim.variation.variation import PLAIN, Variation
 from sim.variation.views import sample_views
+
+_JOINTS = 7
+"""Of the arm with the most."""
 
 STRENGTHS: Mapping[str, float] = MappingProxyType({"mild": 0.2, "medium": 0.5, "strong": 1.0})
 """By name. Mild is hardly visible; strong is about as hard as what COLOSSEUM and LIBERO-Plus do."""
@@ -74,7 +76,7 @@ def _friction(strength: float, rng: np.random.Generator) -> Variation:
 
 
 def _start(strength: float, rng: np.random.Generator) -> Variation:
-    towards = rng.uniform(-1, 1, len(PANDA.joints))
+    towards = rng.uniform(-1, 1, _JOINTS)
     return Variation(start=tuple(float(v) for v in 0.3 * strength * towards / np.abs(towards).max()))
 
 

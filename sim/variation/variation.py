@@ -8,7 +8,6 @@ import mujoco
 
 from sim.camera import Camera
 from sim.errors import SceneError
-from sim.panda import PANDA
 from sim.variation.clutter import Distractor, Post, arrange, distractor_name, post_name
 from sim.variation.handling import scale_friction, scale_mass
 from sim.variation.light import Light
@@ -34,7 +33,7 @@ class Variation:
     friction: float = 1.0
     """Factor of the object's friction."""
     start: tuple[float, ...] = ()
-    """Added to the arm's home pose, (n,) [rad]; empty: nothing."""
+    """Added to the arm's home pose, joint by joint [rad]; of more than it has joints the first, empty: nothing."""
     delay: int = 0
     """Age of what is observed [control steps]."""
     action_noise: float = 0.0
@@ -47,8 +46,6 @@ class Variation:
     def __post_init__(self) -> None:
         if not (0.05 <= self.mass <= 20 and 0.01 <= self.friction <= 10):
             raise SceneError(f"mass x {self.mass}, friction x {self.friction}; factors are 0.05 to 20 and 0.01 to 10")
-        if self.start and len(self.start) != len(PANDA.joints):
-            raise SceneError(f"start={self.start}; one offset for each of the {len(PANDA.joints)} joints is needed, or none")
         if not 0 <= self.delay <= 100 or not 0 <= self.action_noise <= 1:
             raise SceneError(f"delay={self.delay} steps, action_noise={self.action_noise} rad; they lie in 0 to 100 and 0 to 1")
 

@@ -1,0 +1,22 @@
+"""The embodiments: arms with their hands, by the name that `robot=` takes. Models come from robosuite's library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sim.errors import SceneError
+from sim.robots.arm import Arm
+from sim.robots.hand import GRIP, Hand, Room
+from sim.robots.others import IIWA_JAW, KINOVA3_ROBOTIQ, UR5E_ROBOTIQ
+from sim.robots.panda import PANDA
+
+__all__ = ["GRIP", "PANDA", "ROBOTS", "Arm", "Hand", "Room", "find_robot"]
+
+ROBOTS: Mapping[str, Arm] = {arm.name: arm for arm in (PANDA, UR5E_ROBOTIQ, KINOVA3_ROBOTIQ, IIWA_JAW)}
+
+
+def find_robot(name: str) -> Arm:
+    """The embodiment of a name. Raises SceneError for one that is unknown."""
+    if name not in ROBOTS:
+        raise SceneError(f"robot={name!r} is unknown; known: {', '.join(ROBOTS)}")
+    return ROBOTS[name]
