@@ -64,7 +64,7 @@ def test_an_unknown_reference_is_one_line_with_the_known_ones():
 
 
 def test_a_course_is_the_same_whatever_share_of_a_chunk_is_carried_out():
-    course = Course(np.arange(23.0)[:, None] * [1, 1], start=4.0, dt=0.05)
+    course = Course(np.arange(23.0)[:, None] * [1, 1], start=4.0, dt=0.05, joints=1)
     for execute in (1, 3, CHUNK):
         sent = []
         while len(sent) < 23:
