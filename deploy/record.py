@@ -149,7 +149,7 @@ def info_of(cfg: RecordConfig, rig: Rig, names: tuple[str, ...]) -> DatasetInfo:
     else:
         cameras = {camera.name: _calibrated(camera, cfg.calibration.get(camera.name, "")) for camera in rig.cameras}
     made_by = {"cezanne": importlib.metadata.version("cezanne"), "settings": dataclasses.asdict(cfg)}
-    return DatasetInfo(cfg.rate, arm.name, tuple(joint.name for joint in arm.joints), cameras, arm.gripper, fingerprint=made_by)
+    return DatasetInfo(cfg.rate, arm.robot, tuple(joint.name for joint in arm.joints), cameras, arm.gripper, fingerprint=made_by)
 
 
 def _calibrated(camera: Camera, path: str) -> CameraInfo:

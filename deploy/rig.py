@@ -140,7 +140,7 @@ def contract_of(driver: Driver, cameras: Sequence[Camera], dt: float) -> Contrac
     width, height = sizes.pop()
     arm = driver.arm
     names = tuple(camera.name for camera in cameras)
-    return Contract(names, (height, width), tuple(joint.name for joint in arm.joints), arm.gripper, arm.name, dt)
+    return Contract(names, (height, width), tuple(joint.name for joint in arm.joints), arm.gripper, arm.robot, dt)
 
 
 def home_of(name: str) -> np.ndarray:

@@ -73,8 +73,11 @@ class ArmModel:
     """Pairs of links that must not touch."""
     gripper: int = 1
     """Gripper values: 1 for a jaw, the actuated joints of a hand."""
+    robot: str = ""
+    """What data sets and policies of this arm with its gripper call it; empty: as the arm. A policy of one runs on the other alone."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "robot", self.robot or self.name)
         n = len(self.joints)
         if not n or len(self.home) != n:
             raise RobotError(f"arm {self.name!r}: {n} joints and {len(self.home)} home positions; give one position a joint")
@@ -205,6 +208,7 @@ def _arm(table: Any) -> ArmModel:
         capsules=capsules,
         apart=tuple((int(a), int(b)) for a, b in table["apart"]),
         gripper=int(table.get("gripper", 1)),
+        robot=str(table.get("robot", "")),
     )
 
 

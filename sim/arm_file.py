@@ -94,7 +94,8 @@ def arm_table(arm: Arm, sheet: Sheet) -> dict[str, Any]:
         "home": _plain(np.array(arm.home)),
         "capsules": capsules,
         "apart": [[a, b] for a, b in combinations(range(len(arm.joints) + 1), 2) if b - a > 2 and not (a == 0 and b == 3)],
-        "gripper": 1,
+        "gripper": len(arm.hand.values),
+        "robot": arm.name,
     }
 
 

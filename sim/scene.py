@@ -34,7 +34,9 @@ class SceneConfig:
     """Its embodiment: a name of `sim.robots.ROBOTS`."""
 
     def __post_init__(self) -> None:
-        find_robot(self.robot)
+        start, joints = self.variation.start, find_robot(self.robot).joints
+        if start and len(start) < len(joints):
+            raise SceneError(f"variation.start has {len(start)} offsets; {self.robot} has {len(joints)} joints")
         if not 16 <= self.size <= 2048:
             raise SceneError(f"size={self.size} px; pictures have 16 to 2048 pixels a side")
         substeps = 1 / self.rate / self.timestep

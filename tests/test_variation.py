@@ -69,7 +69,7 @@ def test_what_is_wrong_is_said():
     with pytest.raises(SceneError, match="seed=-1"):
         vary("mass", 0.5, -1)
     with pytest.raises(SceneError, match="joints"):
-        Variation(start=(0.1, 0.2))
+        SceneConfig(TOY, variation=Variation(start=(0.1, 0.2)))
 
 
 def test_every_axis_says_what_it_does_and_who_else_has_it():

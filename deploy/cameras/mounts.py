@@ -19,10 +19,9 @@ def tool_from_body(arm: str, body: str) -> np.ndarray:
     """
     if body == "tool":
         return np.eye(4)
-    known = next((robot for name, robot in ROBOTS.items() if arm == name or arm == name.split("_")[0]), None)
-    if known is None:
+    if arm not in ROBOTS:
         raise DeployError(f"arm {arm!r} is no simulated one ({', '.join(ROBOTS)}): where its cameras are fixed is unknown")
-    model = known.spec().compile()
+    model = ROBOTS[arm].spec().compile()
     bodies = [model.body(i).name for i in range(model.nbody)]
     if body not in bodies:
         raise DeployError(f"arm {arm!r} has no body {body!r} that a camera could be fixed to; it has: {', '.join(filter(None, bodies))}")

@@ -46,7 +46,7 @@ def check_views(contract: Contract, arm: ArmModel, calibrations: Mapping[str, Ca
     bodies = {view.body for view in views.values()} - {"world"}
     if len(bodies) > 1:
         return [f"the policy's cameras are fixed to {', '.join(sorted(bodies))}: not compared"]
-    mount = tool_from_body(arm.name, bodies.pop()) if bodies else np.eye(4)
+    mount = tool_from_body(arm.robot, bodies.pop()) if bodies else np.eye(4)
     said = [str(difference) for difference in check_calibrated(views, calibrations, mount)]
     if len(calibrations) < len(views):
         said += [str(reading) for reading in judged(arm, views, looks, mount) if reading.camera not in calibrations]
