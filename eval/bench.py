@@ -17,6 +17,7 @@ from eval.outcome import Outcome
 from eval.suite import Trial
 from eval.trial import Rules, run_trial
 from hardware.api import Policy
+from hardware.ensemble import Ensemble
 from sim.disturbed import open_robot
 from sim.scene import SceneConfig
 from sim.variation import PLAIN, Variation, vary
@@ -133,6 +134,8 @@ class Worker:
         if attach is not None:  # a reference that knows the robot it moves
             attach(robot)
         execute = execute_of(policy, stand.rules)
+        if stand.rules.ensemble is not None:
+            policy = Ensemble(policy, stand.rules.ensemble, robot.dt)
         if job.film:
             filmed = film(robot, policy, job.trial, stand.rules, suite=stand.suite, execute=execute)
             return Tried(filmed.outcome, film=filmed)

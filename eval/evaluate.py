@@ -58,6 +58,8 @@ class EvalConfig:
     """How much the axis is perturbed, above 0 to 1."""
     execute: int = 0
     """Actions of each chunk that are carried out; 0: as the policy was trained."""
+    ensemble: float = 0.0
+    """Half-life of a mean over the chunks that foresaw the present [control steps], for a small execute; 0: the newest chunk alone."""
     lift: float = 0.10
     """How far above its rest height an object must be lifted [m]."""
     hold: float = 0.5
@@ -80,7 +82,7 @@ class EvalConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.trials <= CELLS:
             raise EvalError(f"trials={self.trials}; an object is tried on 1 to {CELLS} start poses")
-        for name in ("limit", "execute", "workers", "seed", "videos"):
+        for name in ("limit", "execute", "ensemble", "workers", "seed", "videos"):
             if getattr(self, name) < 0:
                 raise EvalError(f"{name}={getattr(self, name)} cannot be negative")
         if self.suite not in SUITES:
@@ -97,7 +99,7 @@ class EvalConfig:
 
     def rules(self) -> Rules:
         """What counts as success. Raises EvalError where that makes no sense."""
-        return Rules(self.lift, self.hold, self.horizon, self.execute or None)
+        return Rules(self.lift, self.hold, self.horizon, self.execute or None, self.ensemble or None)
 
 
 def run(cfg: EvalConfig) -> dict[str, Any]:

@@ -67,6 +67,8 @@ class Rules:
     """Longest trial [s]."""
     execute: int | None = None
     """Actions of each chunk that are carried out before the next observation; None: as the policy was trained."""
+    ensemble: float | None = None
+    """Half-life of the weights of a mean over all chunks that foresaw the present [control steps]; None: the newest chunk alone."""
 
     def __post_init__(self) -> None:
         if not 0 < self.lift <= 0.5:
@@ -75,6 +77,8 @@ class Rules:
             raise EvalError(f"hold={self.hold} s, horizon={self.horizon} s; 0 <= hold < horizon <= 120 is needed")
         if self.execute is not None and self.execute < 1:
             raise EvalError(f"execute={self.execute}; at least one action of a chunk is carried out")
+        if self.ensemble is not None and not self.ensemble > 0:
+            raise EvalError(f"ensemble={self.ensemble}; a half-life is above 0 control steps")
 
 
 def run_trial(

@@ -51,6 +51,15 @@ class Actions(Enum):
     """Joint targets minus the present joint positions."""
 
 
+class Head(Enum):
+    """How the trunk's vector becomes a chunk of actions."""
+
+    l1 = "l1"
+    """Regression: the mean absolute error is minimised."""
+    flow = "flow"
+    """Flow matching: a velocity field carries noise to actions; the mean squared error of the velocity is minimised."""
+
+
 class Precision(Enum):
     """Of the encoder's matrix products in training; everything else, and acting, is float32."""
 
@@ -160,9 +169,15 @@ class PolicyConfig:
     """Actions of a chunk carried out before the next observation [control steps]."""
     actions: Actions = Actions.relative
     """What the network predicts."""
+    head: Head = Head.l1
+    """How it predicts."""
+    flow_blocks: int = 3
+    """Residual MLP blocks of the velocity field of head=flow."""
+    flow_steps: int = 10
+    """Of Euler's method with head=flow, each time that it acts."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "width", "blocks", "history", "history_layers", "chunk", "execute")
+        require_positive(self, "width", "blocks", "history", "history_layers", "chunk", "execute", "flow_blocks", "flow_steps")
         require(self.width % 8 == 0, f"width={self.width} must be a multiple of 8")
         require(self.execute <= self.chunk, f"execute={self.execute} must be at most chunk={self.chunk}")
 

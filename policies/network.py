@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from policies.config import Actions, PolicyConfig
+from policies.block import ResidualBlock
+from policies.config import Actions, Head, PolicyConfig
+from policies.head import Flow, Noise, Regression
 from policies.jitter import Jitter
 from policies.keypoints import open_encoder
 from policies.patches import Patches
@@ -36,6 +38,8 @@ class Batch:
     grasp_known: Tensor
     """(B,) bool"""
     jitter: Jitter | None = None
+    noise: Noise | None = None
+    """What a flow is trained with."""
 
 
 class _Normaliser(nn.Module):
@@ -52,17 +56,6 @@ class _Normaliser(nn.Module):
         super().__init__()
         for name, value in vars(stats).items():
             self.register_buffer(name, torch.from_numpy(value), persistent=False)
-
-
-class ResidualBlock(nn.Module):
-    """Normalise, widen, narrow, add."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
 
 
 class PolicyNetwork(nn.Module):
@@ -87,29 +80,39 @@ class PolicyNetwork(nn.Module):
         layer = lambda: nn.TransformerEncoderLayer(width, 8, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)  # noqa: E731
         self.history = nn.ModuleList(layer() for _ in range(config.history_layers if config.history > 1 else 0))
         self.trunk = nn.Sequential(*(ResidualBlock(width) for _ in range(config.blocks)), nn.LayerNorm(width))
-        self.head = nn.Linear(width, config.chunk * self.width)
+        self.head = (
+            Regression(width, config.chunk, self.width)
+            if config.head is Head.l1
+            else Flow(width, config.chunk, self.width, blocks=config.flow_blocks, steps=config.flow_steps)
+        )
         self.grasp = nn.Linear(width, GRASP)
         self.stats = _Normaliser(stats)
 
     def forward(self, views: Tensor, proprio: Tensor) -> tuple[Tensor, Tensor]:
         """Views (B, C, V, D) and raw proprioception (B, C, A) to normalised actions (B, K, A) and grasp (B, 5)."""
+        x = self.think(views, proprio)
+        return self.head(x), self.grasp(x)
+
+    def think(self, views: Tensor, proprio: Tensor) -> Tensor:
+        """Views (B, C, V, D) and raw proprioception (B, C, A) to the vectors that the heads read, (B, W)."""
         b, c = proprio.shape[:2]
         seen = torch.cat([views.reshape(b, c, -1), (proprio - self.stats.proprio_mean) / self.stats.proprio_std], -1)  # (B, C, V * D + A)
         x = self.token(seen) + self.moment  # (B, C, W)
         for layer in self.history:
             x = layer(x)
-        x = self.trunk(x[:, -1])  # (B, W)
-        return self.head(x).view(b, self.config.chunk, self.width), self.grasp(x)
+        return self.trunk(x[:, -1])
 
     def loss(self, batch: Batch, bfloat16: bool = False) -> tuple[Tensor, Tensor]:
-        """Mean absolute error of the normalised actions, and of the normalised grasp. bfloat16: for the encoder's matrix products."""
+        """Of the head on the normalised actions, and mean absolute error of the normalised grasp.
+
+        bfloat16: for the encoder's matrix products.
+        """
         b, c = batch.proprio.shape[:2]
         with torch.autocast(batch.proprio.device.type, torch.bfloat16, enabled=bfloat16):
             views = self.encoder.encode(batch.patches, batch.jitter).view(b, c, -1, self.config.encoder.dim)
-        actions, grasp = self(views, batch.proprio)
-        targets = self.wanted(batch)
-        weight = batch.weight[..., None].expand_as(targets)
-        loss = (weight * (actions - targets).abs()).sum() / weight.sum().clamp(min=1)
+        x = self.think(views, batch.proprio)
+        grasp, targets = self.grasp(x), self.wanted(batch)
+        loss = self.head.loss(x, targets, batch.weight[..., None].expand_as(targets), batch.noise)
         wanted = torch.where(batch.grasp_known[:, None], (batch.grasp - self.stats.grasp_mean) / self.stats.grasp_std, grasp.detach())
         return loss, functional.l1_loss(grasp, wanted)
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from policies.blend import Blend
 from policies.checkpoint import checkpoints, load_checkpoint
-from policies.config import TrainConfig, require, require_positive, require_range
+from policies.config import Head, TrainConfig, require, require_positive, require_range
 from policies.errors import PolicyError
 from policies.network import Batch, PolicyNetwork
 from policies.sampler import Sampler
@@ -48,6 +48,7 @@ class RemixConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.train.mixture), "train.mixture names no mixture; say train.mixture=FILE")
+        require(self.train.policy.head is Head.l1, "remix weighs sets by the error of a regression: train.policy.head=l1")
         require_positive(self, "rate")
         require_range(self, 0.0, 1.0, "smoothing")
 

@@ -11,6 +11,7 @@ import torch
 from policies.blend import Blend
 from policies.cache import Cache
 from policies.config import Actions
+from policies.head import draw_noise
 from policies.jitter import draw_jitter
 from policies.network import GRASP, Batch
 from policies.patches import Patches, thin
@@ -38,6 +39,8 @@ class Sampler:
     before_closing: float = 0.0
     recolour: Recolour | None = None
     """A published photometric set; needs a cache of whole pictures."""
+    flow: bool = False
+    """Whether batches for training carry noise for a flow."""
     blend: Blend | None = None
     """Weights of several data sets; None: every frame is as likely."""
 
@@ -128,6 +131,7 @@ class Sampler:
             torch.from_numpy(np.where(known[:, None], grasp, 0.0).astype(np.float32)),
             torch.from_numpy(known),
             draw_jitter(rng, b, self.history * self.cache.cameras, self.plain) if rng is not None and self.colour else None,
+            draw_noise(rng, b, self.chunk, table.actions.shape[1]) if rng is not None and self.flow else None,
         )
 
     def _patches(self, pictures: np.ndarray, rng: np.random.Generator | None) -> Patches:

@@ -17,7 +17,7 @@ from episodes.dataset import Dataset, open_dataset
 from policies.blend import Blend
 from policies.cache import Kept, open_cache
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain
-from policies.config import Recolouring, Selection, TrainConfig
+from policies.config import Head, Recolouring, Selection, TrainConfig
 from policies.contract import Contract
 from policies.errors import PolicyError
 from policies.form import FORMS
@@ -125,6 +125,7 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected, blend: Blend | N
         plain=form.shaped,
         before_closing=cfg.before_closing,
         recolour=Recolour(cfg.photometric.value, wrist, contract.size, encoder.patch) if cfg.photometric is not Recolouring.none else None,
+        flow=cfg.policy.head is Head.flow,
         blend=blend,
     )
     if not len(sampler.train_frames):

@@ -19,7 +19,7 @@ from policy_world import tiny_observation, tiny_policy, tiny_train, write_datase
 
 from episodes import open_dataset
 from policies import PolicyError, load_policy
-from policies.config import Pooling, Precision, TrainConfig
+from policies.config import Head, Pooling, Precision, TrainConfig
 from policies.runlog import read_log
 from policies.train import open_sampler, run
 
@@ -81,8 +81,10 @@ def test_no_picture_is_wiped_out_where_nothing_else_tells_the_shape(data: Path, 
     assert (0.2 < wiped < 0.5) if pooling in (Pooling.det, Pooling.det_masked, Pooling.channel, Pooling.keypoints_channel) else wiped == 0
 
 
-def test_stopping_and_going_on_gives_the_same_losses(data: Path, tmp_path: Path) -> None:
-    cfg = tiny_train(data, tmp_path / "whole", precision=Precision.bfloat16, policy=tiny_policy(history=2), log_every=2)
+@pytest.mark.parametrize("head", list(Head))
+def test_stopping_and_going_on_gives_the_same_losses(data: Path, tmp_path: Path, head: Head) -> None:
+    policy = tiny_policy(history=2, head=head)
+    cfg = tiny_train(data, tmp_path / "whole", precision=Precision.bfloat16, policy=policy, log_every=2)
     whole = run(cfg)
     assert run(replace(cfg, resume=True))["steps"] == 12  # a finished run stays as it is
     parts = replace(cfg, out=str(tmp_path / "parts"))
