@@ -1,0 +1,14 @@
+"""The bridge to robosuite, and all that knows its ways: torque motors, pictures upside down, prefixes of names.
+
+    import sim.bridge
+    env = robosuite.make("CezanneGrasp", robots="Panda")      our task, for people who live there
+    sim.bridge.RobosuiteRobot("Lift")                         their tasks, for policies of ours
+
+Importing it imports robosuite, which takes seconds: nothing else in `sim` does.
+"""
+
+from sim.bridge.loop import VENUES, RobosuiteRobot, Venue
+from sim.bridge.task import CezanneGrasp
+from sim.bridge.thing import Thing
+
+__all__ = ["VENUES", "CezanneGrasp", "RobosuiteRobot", "Thing", "Venue"]
