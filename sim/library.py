@@ -25,12 +25,8 @@ def models_folder() -> Path:
 
 
 def open_model(path: Path) -> mujoco.MjSpec:
-    """The model of a file without its cameras, sensors, motors, lights and sites."""
-    return _bare(mujoco.MjSpec.from_file(str(path)))
-
-
-def open_looks(path: Path) -> mujoco.MjSpec:
-    """As `open_model`, for looks alone: nothing of it touches, and of meshes of one name, which MuJoCo refuses, the first is meant."""
+    """The model of a file without its cameras, sensors, motors, lights and sites. Of meshes of one name, which MuJoCo refuses, the first
+    is meant."""
     root = ElementTree.parse(path).getroot()
     for assets in root.iter("asset"):
         named = set()
@@ -38,14 +34,11 @@ def open_looks(path: Path) -> mujoco.MjSpec:
             if mesh.get("name") in named:
                 assets.remove(mesh)
             named.add(mesh.get("name"))
-    spec = _bare(mujoco.MjSpec.from_string(ElementTree.tostring(root, encoding="unicode")))
-    for geom in list(spec.geoms):
-        if geom.contype or geom.conaffinity:
-            spec.delete(geom)
-    return spec
-
-
-def _bare(spec: mujoco.MjSpec) -> mujoco.MjSpec:
+    spec = mujoco.MjSpec.from_string(ElementTree.tostring(root, encoding="unicode"))
+    spec.compiler.degree = False  # hands do not say so: their angles are meant in rad
+    for mesh in spec.meshes:
+        mesh.file = str((path.parent / spec.meshdir / mesh.file).resolve())
+    spec.meshdir = ""
     for item in [*spec.cameras, *spec.sensors, *spec.actuators, *spec.lights]:
         spec.delete(item)
     for site in list(spec.sites):
@@ -53,15 +46,14 @@ def _bare(spec: mujoco.MjSpec) -> mujoco.MjSpec:
     return spec
 
 
-def simplify(spec: mujoco.MjSpec, folder: Path, kept: tuple[float, int]) -> None:
+def simplify(spec: mujoco.MjSpec, kept: tuple[float, int]) -> None:
     """Replaces the visual meshes of each body by one light mesh a colour; contact meshes stay.
 
     Args:
         spec: edited.
-        folder: where its files lie.
         kept: share of the faces of a visual mesh that is kept, and the least number.
     """
-    files = {mesh.name: (folder / mesh.file, tuple(float(s) for s in mesh.scale)) for mesh in spec.meshes}
+    files = {mesh.name: (Path(mesh.file), tuple(float(s) for s in mesh.scale)) for mesh in spec.meshes}
     colours = {material.name: tuple(material.rgba) for material in spec.materials}
     looks: dict[tuple, list[Path]] = {}
     for geom in list(spec.geoms):

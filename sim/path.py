@@ -11,6 +11,10 @@ from sim.grasp import Grasp
 from sim.ik import InverseKinematics
 from sim.robots import Arm
 
+_HZ = 20
+"""Control steps a second."""
+_SPEED = 1.5
+"""At the peak, of joints that could go faster [rad/s]."""
 HOVER = 0.10
 """How far above a grasp the straight way down begins [m]."""
 
@@ -34,6 +38,8 @@ class Router:
 
     def __init__(self, solver: InverseKinematics, arm: Arm, *, lift: float) -> None:
         self._ik, self._home, self._hand, self._lift = solver, np.array(arm.home), arm.hand, lift
+        self._fastest = np.array(arm.speed)
+        self._speed = np.minimum(_SPEED, 0.85 * self._fastest)
 
     def path(self, grasp: Grasp, start: np.ndarray, *, rise_from: tuple[np.ndarray, np.ndarray] | None = None) -> Path | None:
         """The way from joint positions `start` (n,) [rad] to `grasp` and up; None where the arm does not reach.
@@ -42,7 +48,8 @@ class Router:
             opening, as after a close that missed.
         """
         solve, home = self._ik.solve, self._home
-        hover = grasp.pos + np.array([0, 0, HOVER])
+        goal = grasp.pos - np.array([0, 0, self._hand.drop(grasp.width)])
+        hover = goal + np.array([0, 0, HOVER])
         above, reached = solve(hover, grasp.yaw, home)
         if not reached:
             return None
@@ -52,13 +59,13 @@ class Router:
             top = np.array([*here[:2], max(here[2], hover[2] - 0.02)])
             up, reached = solve(top, yaw, start)
             if reached:
-                legs.append(_ease(start, up, _steps(start, up, least=6)))
+                legs.append(_ease(start, up, self._steps(start, up, least=6)))
                 start = up
-        legs.append(_ease(start, above, _steps(start, above, least=12)))
-        down, reached = self._straight(hover, grasp.pos, grasp.yaw, above, 13)
+        legs.append(_ease(start, above, self._steps(start, above, least=12)))
+        down, reached = self._straight(hover, goal, grasp.yaw, above, 13)
         if not reached:
             return None
-        lifted, reached = self._straight(grasp.pos, grasp.pos + np.array([0, 0, self._lift]), grasp.yaw, down[-1], 16)
+        lifted, reached = self._straight(goal, goal + np.array([0, 0, self._lift]), grasp.yaw, down[-1], 16)
         if not reached:
             return None
         descent = sum(map(len, legs))
@@ -74,17 +81,27 @@ class Router:
         for pos, yaw in stops:
             q, reached = self._ik.solve(pos, yaw, self._home)
             if reached:
-                legs.append(_ease(legs[-1][-1], q, _steps(legs[-1][-1], q, least=6)))
+                legs.append(_ease(legs[-1][-1], q, self._steps(legs[-1][-1], q, least=6)))
         return np.concatenate(legs)
 
     def _straight(self, a: np.ndarray, b: np.ndarray, yaw: float, start: np.ndarray, steps: int) -> tuple[np.ndarray, bool]:
-        """Joint positions along a straight line, eased at both ends, (steps, n); and whether all of it can be reached."""
-        rows, q, reached = [], start, True
-        for s in np.linspace(0, 1, steps + 1)[1:]:
-            q, ok = self._ik.solve(a + (b - a) * _smooth(s), yaw, q, iterations=12)
-            reached &= ok
-            rows.append(q)
-        return np.array(rows), reached
+        """Joint positions along a straight line, eased at both ends, and whether all of it can be reached: at least `steps` rows, more
+        where a joint would be too fast."""
+        for _ in range(2):
+            rows, q, reached = [start], start, True
+            for s in np.linspace(0, 1, steps + 1)[1:]:
+                q, ok = self._ik.solve(a + (b - a) * _smooth(s), yaw, q, iterations=12)
+                reached &= ok
+                rows.append(q)
+            haste = float((np.abs(np.diff(rows, axis=0)) / self._fastest).max()) * _HZ
+            if not reached or haste <= 0.95:
+                break
+            steps = int(np.ceil(steps * haste / 0.9))
+        return np.array(rows[1:]), reached and haste <= 1
+
+    def _steps(self, a: np.ndarray, b: np.ndarray, *, least: int) -> int:
+        """Control steps from a to b at the peak of a joint's speed."""
+        return max(least, int(np.ceil((1.5 * np.abs(b - a) / self._speed).max() * _HZ)))
 
     def _yaw(self, rotation: np.ndarray) -> float:
         """Turn of the grip site about the vertical, of a symmetric hand in [-pi/2, pi/2], else in [-pi, pi] [rad]."""
@@ -100,8 +117,3 @@ def _smooth(s: np.ndarray) -> np.ndarray:
 def _ease(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
     """From a (excluded) to b in joint space, eased at both ends, (steps, n)."""
     return a + (b - a) * _smooth(np.linspace(0, 1, steps + 1)[1:])[:, None]
-
-
-def _steps(a: np.ndarray, b: np.ndarray, *, least: int) -> int:
-    """Control steps from a to b at no more than 1.5 rad/s at the peak."""
-    return max(least, int(np.ceil(1.5 * np.abs(b - a).max() / 1.5 * 20)))

@@ -77,6 +77,10 @@ class Hand(Protocol):
         """Values that it is told to close on an object, (m,)."""
         ...
 
+    def drop(self, width: float) -> float:
+        """How far the fingertips are above where `room.tip` has them, when the sides are `width` [m] apart [m]."""
+        ...
+
     def commands(self, values: np.ndarray) -> np.ndarray:
         """What the motors are told, (a,) [rad or m], for values (m,)."""
         ...

@@ -39,6 +39,10 @@ class Jaw:
         """Closed."""
         return np.zeros(1)
 
+    def drop(self, width: float) -> float:
+        """Fingers on a slide stay level."""
+        return 0.0
+
     def commands(self, values: np.ndarray) -> np.ndarray:
         """Half the opening, (1,) [m]."""
         return np.asarray(values) * (_OPEN / 2)
@@ -57,9 +61,8 @@ JAW = Jaw()
 
 def jaw_spec() -> mujoco.MjSpec:
     """A new MjSpec of the jaw alone, to be attached to a wrist; `fit_jaw` then makes it work."""
-    folder = models_folder() / "grippers"
-    jaw = open_model(folder / "panda_gripper.xml")
-    simplify(jaw, folder, _LOOK)
+    jaw = open_model(models_folder() / "grippers/panda_gripper.xml")
+    simplify(jaw, _LOOK)
     return jaw
 
 

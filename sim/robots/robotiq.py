@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from sim.library import models_folder, open_looks, simplify
+from sim.library import models_folder, open_model, simplify
 from sim.robots.hand import GRIP, Finger, Room
 
 _OPEN = 0.085
@@ -31,6 +31,10 @@ _JOINTS = {
     "right_inner_knuckle_joint": 1,
 }
 """Sign of each joint's turn when the jaw closes."""
+_TOUCHED = ("hand_collision", "inner_finger_collision", "fingertip_collision")
+"""Geoms that touch; those of the knuckles lie behind them."""
+_KP, _KD, _TORQUE = 40.0, 4.0, 8.0
+"""Of its motor [N m/rad], [N m s/rad], [N m]: 8 N m are about 75 N a pad; the data sheet has 20 to 235 N."""
 _FINGER = Finger((0.001, 0.010, 0.020), (-0.012, 0.0, 0.012))
 _PALM = tuple(round(0.02 * k, 2) for k in range(-3, 4)), (-0.03, 0.0, 0.03)
 _ROOM = Room(_OPEN, 0.0115, 0.038, (_FINGER, _FINGER), _PALM)
@@ -55,6 +59,11 @@ class Robotiq:
     def shut(self) -> np.ndarray:
         """Closed."""
         return np.zeros(1)
+
+    def drop(self, width: float) -> float:
+        """The tips swing on an arc: how far they are above where they reach furthest, at a distance between the pads [m]."""
+        reach, radius = width / 2 - _KNUCKLE + _PAD, float(np.hypot(*_LEVER))
+        return radius - float(np.sqrt(max(radius**2 - reach**2, 0.0)))
 
     def commands(self, values: np.ndarray) -> np.ndarray:
         """Turn of the left outer knuckle, (1,) [rad]."""
@@ -83,13 +92,35 @@ ROBOTIQ = Robotiq()
 
 
 def add_robotiq(arm: mujoco.MjSpec) -> None:
-    """Puts the hand on the body "right_hand" of an arm."""
-    folder = models_folder() / "grippers"
-    hand = open_looks(folder / "robotiq_gripper_85.xml")
+    """Puts the hand on the body "right_hand" of an arm: linkage, motor, contacts and the site GRIP."""
+    hand = open_model(models_folder() / "grippers/robotiq_gripper_85.xml")
     for tendon in list(hand.tendons):
         hand.delete(tendon)
-    simplify(hand, folder, _LOOK)
+    for geom in list(hand.geoms):
+        if geom.contype and not geom.name.endswith(_TOUCHED):
+            hand.delete(geom)
+    simplify(hand, _LOOK)
     arm.attach(hand, frame=arm.body("right_hand").add_frame(), prefix="")
+    for name in _JOINTS:
+        joint = arm.joint(name)
+        joint.armature, joint.damping[0] = 0.005, 0.2
+        joint.range = [joint.range[0] - 0.05, joint.range[1] + 0.05]  # the linkage stops it, not its own limit
+    for name, sign in list(_JOINTS.items())[1:]:
+        link = arm.add_equality(name=name, type=mujoco.mjtEq.mjEQ_JOINT, name1=name, name2="finger_joint")
+        link.objtype = mujoco.mjtObj.mjOBJ_JOINT
+        link.data[:5] = [0, sign, 0, 0, 0]
+        link.solref, link.solimp = [0.005, 1], [0.95, 0.99, 0.001, 0.5, 2]
+    tendon = arm.add_tendon(name="jaw")
+    tendon.wrap_joint("finger_joint", 0.5)
+    tendon.wrap_joint("right_outer_knuckle_joint", 0.5)
+    motor = arm.add_actuator(name="jaw", target="jaw", trntype=mujoco.mjtTrn.mjTRN_TENDON)
+    motor.set_to_position(kp=_KP, kv=_KD)
+    motor.forcerange, motor.forcelimited = [-_TORQUE, _TORQUE], True
+    motor.ctrlrange, motor.ctrllimited = [_turn(_OPEN), _turn(0.0)], True
+    for side in ("left", "right"):
+        pad = arm.geom(f"{side}_fingertip_collision")
+        pad.friction, pad.condim, pad.solref, pad.solimp = [1.5, 0.05, 0.001], 4, [0.01, 1], [0.95, 0.99, 0.001, 0.5, 2]
+        arm.add_exclude(bodyname1="robotiq_85_adapter_link", bodyname2=f"{side}_inner_finger")
     depth = _TIP - 0.0115
     quarter = [np.sqrt(0.5), 0, 0, np.sqrt(0.5)]
     wrist = arm.body("robotiq_85_adapter_link")
