@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,8 +12,13 @@ import numpy as np
 
 from assets.errors import ObjectError
 from assets.graspable import CONTACT, VISUAL
+from assets.objects.guard.limits import MARKUP_BYTES, PIXELS
+from assets.objects.guard.markup import check_markup, directories
+from assets.objects.guard.meshfile import check_mesh
+from assets.objects.guard.picture import check_pixels
+from assets.objects.guard.place import inside, megabytes, read, say, size_of
 
-XML_BYTES, MESH_BYTES, TEXTURE_BYTES, PACK_BYTES = 1 << 20, 16 << 20, 16 << 20, 64 << 20
+MESH_BYTES, TEXTURE_BYTES, PACK_BYTES = 16 << 20, 16 << 20, 64 << 20
 TEXTURE_PIXELS = 4096
 MOST_GEOMS = 256
 EXTENTS = (0.003, 1.0)
@@ -30,7 +33,12 @@ _TAGS = {
     "body": {"freejoint", "joint", "geom", "site", "inertial", "light", "camera"},
     "default": {"default", "geom", "mesh", "material", "joint", "site"},
 }
-_FOREIGN_ATTRIBUTES = {"plugin", "builtin", "hfield", "params", "mocap"}
+_FOREIGN_ATTRIBUTES = {"plugin", "builtin", "hfield", "params", "mocap", "strippath", "gridsize", "gridlayout", "nchannel"}
+_IGNORED = {"option", "size", "visual", "statistic", "custom"}
+"""The scene decides these; sizes in them can fill the memory, or end the process (MuJoCo 3.9 with nkey=100000000)."""
+_KINDS = {"mesh": (".obj", ".stl", ".msh"), "texture": (".png",)}
+_MUJOCO = (ValueError, RuntimeError)
+"""What MuJoCo raises."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +57,10 @@ class Pack:
 
     def spec(self) -> mujoco.MjSpec:
         """The object for MuJoCo: see assets.graspable. Raises ObjectError where the pack is not to be trusted or not to be read."""
-        check_pack(self.folder)
-        try:
-            spec = mujoco.MjSpec.from_file(str(self.folder / "object.xml"))
-        except ValueError as error:
+        root = check_pack(self.folder)
+        try:  # what was looked over, not what two parsers may read differently
+            spec = mujoco.MjSpec.from_string(ElementTree.tostring(root, encoding="unicode"))
+        except _MUJOCO as error:
             raise ObjectError(_first_line(error)) from error
         _to_contract(spec, self.folder)
         return spec
@@ -65,7 +73,7 @@ def open_pack(folder: Path) -> Pack:
     pack = Pack(folder.resolve())
     try:
         model = pack.spec().compile()
-    except ValueError as error:
+    except _MUJOCO as error:
         raise ObjectError(_first_line(error)) from error
     size = float(extents(model).max())
     if not EXTENTS[0] <= size <= EXTENTS[1]:
@@ -102,72 +110,55 @@ def bounds(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
     return np.min(lows, axis=0), np.max(highs, axis=0)
 
 
-def check_pack(folder: Path) -> None:
-    """Refuses what a pack has no need of: includes, entities, plug-ins, files outside it, huge files. Raises ObjectError."""
-    xml = folder / "object.xml"
-    text = _read(xml, XML_BYTES)
-    if b"<!" in re.sub(rb"<!--.*?-->", b"", text, flags=re.S):
-        raise ObjectError("object.xml declares a document type or entities")
-    try:
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise ObjectError(f"object.xml is no XML: {error}") from error
+def check_pack(folder: Path) -> ElementTree.Element:
+    """The description of a pack, without what the scene decides. Refuses what a pack has no need of: includes, entities, plug-ins, files
+    outside it, huge or lying files. Raises ObjectError."""
+    root = check_markup(read(folder / "object.xml", MARKUP_BYTES), folder / "object.xml")
     if root.tag != "mujoco":
         raise ObjectError(f"object.xml begins with <{root.tag[:20]}>, not <mujoco>")
-    compiler: dict[str, str] = {}
     for parent in root.iter():
         known = _TAGS.get(parent.tag)
         for child in parent:
-            if child.tag in {"include", "plugin", "extension"} or (known is not None and child.tag not in known):
+            if known is not None and child.tag not in known:
                 raise ObjectError(f"object.xml holds <{child.tag[:20]}> in <{parent.tag[:20]}>, which a pack may not")
         foreign = _FOREIGN_ATTRIBUTES & parent.attrib.keys()
-        if foreign and parent.tag not in {"option", "compiler"}:
+        if foreign and parent.tag != "option":
             raise ObjectError(f"object.xml has the attribute {min(foreign)!r}, which a pack may not")
-        if parent.tag == "compiler":
-            compiler |= parent.attrib
-    total = 0
-    for element in root.iter():
-        if element.tag == "texture" and max(_number(element.get(k)) for k in ("width", "height")) > TEXTURE_PIXELS:
-            raise ObjectError(f"a texture is wider than {TEXTURE_PIXELS} pixels")
-        for attribute, value in element.attrib.items():
-            if attribute.startswith("file"):
-                total += _check_file(folder, element, value, compiler)
-    if total > PACK_BYTES:
-        raise ObjectError(f"its files hold {total >> 20} MB; at most {PACK_BYTES >> 20} MB are read")
     if sum(1 for _ in root.iter("geom")) > MOST_GEOMS:
         raise ObjectError(f"more than {MOST_GEOMS} geoms")
+    folders, named = directories(root), {}
+    for element in root.iter():
+        for attribute, value in element.attrib.items():
+            if attribute.startswith("file"):
+                if element.tag not in _KINDS:
+                    raise ObjectError(f"<{element.tag[:20]}> names a file, which only meshes and textures may")
+                path = inside(folder / folders[element.tag], value, up=folder)
+                if path.suffix.lower() not in _KINDS[element.tag]:
+                    raise ObjectError(f"{say(path.name)}: a {element.tag} is one of {', '.join(_KINDS[element.tag])}")
+                named[path] = element.tag
+    total = sum(size_of(path, MESH_BYTES if tag == "mesh" else TEXTURE_BYTES) for path, tag in named.items())
+    if total > PACK_BYTES:
+        raise ObjectError(f"its files hold {megabytes(total)}; at most {megabytes(PACK_BYTES)} are read")
+    pixels = 0
+    for path, tag in named.items():
+        pixels += _check_file(path, tag)
+        if pixels > PIXELS:
+            raise ObjectError(f"its textures have more than {PIXELS >> 20} million pixels together")
+    for element in [e for e in root if e.tag in _IGNORED]:
+        root.remove(element)
+    return root
 
 
-def _check_file(folder: Path, element: ElementTree.Element, value: str, compiler: dict[str, str]) -> int:
-    """Size of a file that the pack names [bytes]."""
-    if element.tag not in {"mesh", "texture"}:
-        raise ObjectError(f"<{element.tag[:20]}> names a file, which only meshes and textures may")
-    own = "meshdir" if element.tag == "mesh" else "texturedir"
-    path = folder / compiler.get(own, compiler.get("assetdir", "")) / value
+def _check_file(path: Path, tag: str) -> int:
+    """Looks over a file that the pack names. Returns how many pixels it has."""
+    if tag == "texture":
+        width, height = check_pixels(read(path, TEXTURE_BYTES), say(path.name), side=TEXTURE_PIXELS, kinds=("PNG",))
+        return width * height
     try:
-        inside = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError):
-        inside = False
-    if not inside or ".." in Path(value).parts or Path(value).is_absolute() or "\\" in value:
-        raise ObjectError(f"it names the file {value[:60]!r} outside its folder")
-    most = MESH_BYTES if element.tag == "mesh" else TEXTURE_BYTES
-    kinds = {".obj", ".stl", ".msh"} if element.tag == "mesh" else {".png"}
-    if path.suffix.lower() not in kinds:
-        raise ObjectError(f"{value[:60]!r}: a {element.tag} is one of {', '.join(sorted(kinds))}")
-    try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise ObjectError(f"{value[:60]!r} is no file")
-        if size > most:
-            raise ObjectError(f"{value[:60]!r} holds {size >> 20} MB; at most {most >> 20} MB are read")
-        if element.tag == "texture":
-            with path.open("rb") as file:
-                head = file.read(24)
-            if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n" or max(struct.unpack(">II", head[16:24])) > TEXTURE_PIXELS:
-                raise ObjectError(f"{value[:60]!r} is no PNG of at most {TEXTURE_PIXELS} pixels a side")
-    except OSError as error:
-        raise ObjectError(f"{value[:60]!r} cannot be read: {error.strerror}") from error
-    return size
+        check_mesh(path, size=MESH_BYTES)
+    except ObjectError as error:
+        raise ObjectError(f"{say(path.name)}: {error}") from error
+    return 0
 
 
 def _to_contract(spec: mujoco.MjSpec, folder: Path) -> None:
@@ -211,24 +202,6 @@ def _to_contract(spec: mujoco.MjSpec, folder: Path) -> None:
     for group, what in ((VISUAL, "seen"), (CONTACT, "touched")):
         if not any(geom.group == group for geom in body.geoms):
             raise ObjectError(f"no geom of group {group}: nothing of it would be {what}")
-
-
-def _read(path: Path, most: int) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > most:
-            raise ObjectError(f"{path.name} holds {size >> 20} MB; at most {most >> 20} MB are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise ObjectError(f"{path.name} cannot be read: {error.strerror}") from error
-
-
-def _number(text: str | None) -> float:
-    try:
-        value = float(text or 0)
-    except ValueError:
-        return math.inf
-    return value if math.isfinite(value) else math.inf
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,142 @@
+"""OBJ by strangers, and the materials and pictures that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from assets.errors import ObjectError
+from assets.objects.guard.limits import LINE, MARKUP_BYTES, MOST_PARTS, MOST_VERTICES, PICTURE_BYTES, PIXELS
+from assets.objects.guard.picture import check_pixels
+from assets.objects.guard.place import inside, read, say
+from assets.objects.guard.textlines import check_floats, integers, lines_of
+
+_SIZES = {b"v": (3, 7), b"vt": (1, 3), b"vn": (3, 3)}
+"""How many numbers a line of each kind has, at least and at most; a vertex may have a colour."""
+_PARTS = frozenset({b"o", b"g", b"usemtl", b"s"})
+_PROGRAMS = frozenset({b"call", b"csh"})
+_PICTURES = frozenset({b"bump", b"disp", b"decal", b"norm", b"refl"})
+
+
+def check_obj(path: Path, size: int, faces: int) -> None:
+    """See check_mesh."""
+    counts = dict.fromkeys(_SIZES, 0)
+    highest = triangles = parts = 0
+    libraries: list[str] = []
+    for lines in _continued(lines_of(path)):
+        numbers: dict[bytes, list[bytes]] = {key: [] for key in _SIZES}
+        corners: list[bytes] = []
+        for line in lines:
+            words = line.split()
+            key = words[0]
+            if key in _SIZES:
+                low, high = _SIZES[key]
+                if not low < len(words) <= high + 1:
+                    raise ObjectError(f"it is no OBJ: {say(line.decode('latin-1'), 40)} should have {low} to {high} numbers")
+                numbers[key] += words[1:]
+                counts[key] += 1
+            elif key == b"f":
+                triangles += max(0, len(words) - 3)
+                if b"-" in line:
+                    words = [b"f", *_absolute(words[1:], counts[b"v"])]
+                corners += [word.partition(b"/")[0] for word in words[1:]]
+            elif key in _PARTS:
+                parts += 1
+            elif key == b"mtllib":
+                libraries.append(line[6:].decode("utf-8", "surrogateescape").strip())
+            elif key in _PROGRAMS:
+                raise ObjectError(f"it holds {key.decode()!r}, which runs programs")
+        if triangles > faces:
+            raise ObjectError(f"it holds more than {faces} faces: simplify it first")
+        if max(counts.values()) > MOST_VERTICES:
+            raise ObjectError(f"it holds more than {MOST_VERTICES} vertices: simplify it first")
+        if parts > MOST_PARTS:
+            raise ObjectError(f"it holds more than {MOST_PARTS} groups and materials")
+        check_floats(numbers[b"v"])
+        for key in (b"vt", b"vn"):
+            check_floats(numbers[key])
+        if corners:
+            indices = integers(corners)
+            if indices.min() < 1:
+                raise ObjectError(f"a face names the vertex {indices.min()}; there are 1 to {counts[b'v']}")
+            highest = max(highest, int(indices.max()))
+    if highest > counts[b"v"]:
+        raise ObjectError(f"a face names the vertex {highest}; there are 1 to {counts[b'v']}")
+    if not triangles:
+        raise ObjectError("it holds no faces")
+    for library in dict.fromkeys(libraries):
+        _check_material(inside(path.parent, library))
+
+
+def _absolute(words: Sequence[bytes], here: int) -> list[bytes]:
+    """Indices that count back from the last vertex, as those that count from the first."""
+    found = []
+    for word in words:
+        (index,) = integers([word.partition(b"/")[0]])
+        if index < -here:
+            raise ObjectError(f"a face names the vertex {index}; {here} come before it")
+        found.append(b"%d" % (index if index >= 0 else here + index + 1))
+    return found
+
+
+def _continued(pieces: Iterable[list[bytes]]) -> Iterable[list[bytes]]:
+    """Joins lines that end in a backslash."""
+    held = b""
+    for lines in pieces:
+        if not held and b"\\" not in b"".join(lines):
+            yield lines
+            continue
+        joined = []
+        for line in lines:
+            held += line
+            if len(held) > LINE:
+                raise ObjectError(f"it holds a line of more than {LINE} bytes")
+            if held.endswith(b"\\"):
+                held = held[:-1] + b" "
+                continue
+            if held.strip():
+                joined.append(held)
+            held = b""
+        yield joined
+    if held.strip():
+        yield [held]
+
+
+def _check_material(path: Path) -> None:
+    """The pictures that a library of materials names. A library that is not there is no danger: the mesh has no looks then."""
+    if not path.exists():
+        return
+    pixels: dict[Path, int] = {}
+    for line in read(path, MARKUP_BYTES).replace(b"\r", b"\n").split(b"\n"):
+        key, _, rest = line.strip().partition(b" ")
+        if not (key.lower().startswith(b"map_") or key.lower() in _PICTURES) or not rest.strip():
+            continue
+        try:
+            picture = inside(path.parent, _without_options(rest.decode("utf-8", "surrogateescape").strip()))
+            if picture not in pixels and picture.exists():
+                width, height = check_pixels(read(picture, PICTURE_BYTES), say(picture.name))
+                pixels[picture] = width * height
+        except ObjectError as error:
+            raise ObjectError(f"{say(path.name)}: {error}") from error
+        if sum(pixels.values()) > PIXELS:
+            raise ObjectError(f"{say(path.name)} names pictures of more than {PIXELS >> 20} million pixels together")
+
+
+def _without_options(text: str) -> str:
+    """The file's name after options such as -bm 1.0 -clamp on."""
+    words = text.split()
+    if not words[0].startswith("-"):
+        return text
+    last = max(i for i, word in enumerate(words) if word.startswith("-"))
+    k = last + 1
+    while k < len(words) - 1 and (_is_number(words[k]) or words[k] in {"on", "off", "r", "g", "b", "m", "l", "z"}):
+        k += 1
+    return " ".join(words[k:])
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
