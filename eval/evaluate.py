@@ -19,6 +19,7 @@ from eval.kept import Kept, write_jpeg
 from eval.outcome import Key, Outcome
 from eval.references import REFERENCES, Reference
 from eval.results import Report, read_json
+from eval.robosuite_suite import ROBOSUITE, Lab, check_guest, lab_for
 from eval.sources import SUITES, open_suite
 from eval.suite import CELLS, Suite
 from eval.trial import Rules
@@ -45,7 +46,8 @@ class EvalConfig:
     robot: str = "panda"
     """Whom a reference moves, a name of `sim.robots`; a checkpoint says so itself."""
     suite: str = "toys"
-    """toys (never seen), household (robosuite's six), ycb, or ycb65 (what an 80 mm jaw can take from above)."""
+    """toys (never seen), household (robosuite's six), ycb, ycb65 (what an 80 mm jaw can take from above), robosuite (its own Lift
+    and PickPlaceCan, in its own loop), or robosuite_twins (their objects in our scene)."""
     objects: str = ""
     """A folder of packs (NAME/object.xml) or of meshes in metres, instead of a suite."""
     trials: int = 4
@@ -123,6 +125,8 @@ def run(cfg: EvalConfig) -> dict[str, Any]:
     clips = record(policy, suite, report, each=cfg.videos, rules=cfg.rules(), crew=crew, out=out, robot=robot)
     command = "cezanne eval " + " ".join(f"{name}={value}" for name, value in asdict(cfg).items() if value not in ("", 0))
     facts = {"lift": f"{cfg.lift:g} m", "hold": f"{cfg.hold:g} s", "horizon": f"{cfg.horizon:g} s"}
+    if "theirs" in summary:
+        facts["solved by robosuite's rules"] = "{} of {}".format(*summary["theirs"])
     title = f"{cfg.reference or Path(cfg.checkpoint).resolve().name} on {suite.name}"
     page = Page(title, (Section(report, clips, parts_folder(out, report)),), commands=(command,), facts=facts)
     summary["report"] = str(write_report(out / "report.html", page))
@@ -168,11 +172,15 @@ class Cell:
         policy = self.policy
         if isinstance(policy, str) and policy in REFERENCES:
             policy = Reference(policy)
+        abroad = self.suite.source == ROBOSUITE
+        if abroad:
+            check_guest(self.suite, policy, self.robot)
         if callable(policy):
             identity = digest([getattr(policy, "__qualname__", ""), policy])
-            return Opened(policy, self.robot or Simulation(), identity)
+            return Opened(policy, Lab() if abroad else self.robot or Simulation(), identity)
         path = open_checkpoint(Path(policy))
-        robot = self.robot or simulation_for(contract_of(path), self.suite.objects[0])
+        contract = contract_of(path)
+        robot = lab_for(contract) if abroad else self.robot or simulation_for(contract, self.suite.objects[0])
         return Opened(Checkpoint(path), robot, checkpoint_digest(path))
 
     def stand(self, opened: Opened) -> Stand:

@@ -16,7 +16,7 @@ from typing import Any
 
 from assets.graspable import Graspable
 
-_DECISIVE = ("bench", "suite", "trial")
+_DECISIVE = ("bench", "robosuite_suite", "suite", "trial")
 """Modules of this room that decide how a trial goes."""
 _ASIDE = {"backlog", "catalogue", "collect", "doctor", "executor", "executor_local", "executor_ray", "rerender", "sheet", "workers"}
 _ASIDE |= {"arms", "blend", "cache", "jitter", "puppet", "recolour", "remix", "runlog", "sampler", "selection", "table", "train", "trainer"}

@@ -34,6 +34,7 @@ _COLUMNS = {
     "peak_force": pyarrow.float64(),
     "path_length": pyarrow.float64(),
     "latency_ms": pyarrow.float64(),
+    "theirs": pyarrow.bool_(),
 }
 _ABOUT = b"cezanne"
 """Key of what a table says about itself, beside its rows."""
@@ -90,6 +91,9 @@ class Report:
             "per_object": {name: list(count) for name, count in by_object(control).items()},
             "table": self.digest(),
         }
+        judged = [row.theirs for row in ran if row.theirs is not None]
+        if judged:
+            told["theirs"] = [sum(judged), len(judged)]
         if len(arms) > 1:
             told["arms"] = {" ".join(map(str, arm)): part.count() for arm, part in arms.items()}
         return told

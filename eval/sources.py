@@ -13,9 +13,10 @@ from assets.objects import ObjectSet, find_ycb, open_objects, open_ycb
 from assets.toys import ToySet
 from eval.errors import EvalError
 from eval.results import read_json
+from eval.robosuite_suite import ROBOSUITE, TASKS, TWINS
 from eval.suite import Suite, make_suite
 
-SUITES = ("toys", "household", "ycb", "ycb65")
+SUITES = ("toys", "household", "ycb", "ycb65", ROBOSUITE, TWINS)
 TOYS = 50
 """Toys in the suite of that name, where no limit is given."""
 UNSEEN = 1_000_000
@@ -61,6 +62,8 @@ def open_source(source: str) -> tuple[Graspable, ...]:
         return ToySet.sample(seed, count).toys
     if source == "household":
         return open_objects(source).objects
+    if source in (ROBOSUITE, TWINS):
+        return TASKS
     if source == "ycb":
         folder = find_ycb()
         if folder is None:

@@ -129,6 +129,7 @@ def run_trial(
         round(float(np.median(timed.times)) * 1e3, 3) if timed.times else None,
         peak_force=round(effort.peak_force, 6),
         path_length=round(effort.path_length, 6),
+        theirs=getattr(robot, "theirs", None),
         **where,
     )
 
