@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assets.errors import ObjectError
+from assets.objects.guard.meshfile import check_mesh
+from assets.objects.guard.place import read
 from assets.objects.pack import Pack, open_pack
 
 if TYPE_CHECKING:
@@ -59,10 +61,7 @@ def pack_meshes(paths: list[Path], cache: Path | None = None) -> list[Pack | Obj
 def pack_mesh(path: Path, cache: Path) -> Pack:
     """The pack of one mesh file, made unless the cache has it. Raises ObjectError with the reason where it cannot be."""
     try:
-        size = path.stat().st_size
-        if size > FILE_BYTES:
-            raise ObjectError(f"it holds {size >> 20} MB; at most {FILE_BYTES >> 20} MB are read")
-        key = hashlib.sha256(_RECIPE.encode() + path.suffix.lower().encode() + path.read_bytes()).hexdigest()[:20]
+        key = hashlib.sha256(_RECIPE.encode() + path.suffix.lower().encode() + read(path, FILE_BYTES)).hexdigest()[:20]
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).strip("._-")[:80] or "object"
         folder = cache.expanduser().resolve() / key / name
         verdict = folder.parent / "refused.txt"
@@ -72,6 +71,7 @@ def pack_mesh(path: Path, cache: Path) -> Pack:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
                 try:
+                    check_mesh(path, faces=MOST_FACES, size=FILE_BYTES)
                     _in_a_child(path, Path(temporary) / name, "as-is")
                 except _Uncut:
                     _in_a_child(path, Path(temporary) / name, "remesh")

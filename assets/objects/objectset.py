@@ -10,6 +10,7 @@ from pathlib import Path
 from assets.errors import ObjectError
 from assets.graspable import Graspable
 from assets.objects import household
+from assets.objects.guard.survey import survey
 from assets.objects.mesh import pack_meshes
 from assets.objects.pack import open_pack
 
@@ -62,16 +63,15 @@ def open_objects(source: str | Path, *, cache: Path | None = None) -> ObjectSet:
         raise ObjectError(
             f"{folder} is no folder; there are 'household', folders of packs (NAME/object.xml), folders of meshes ({', '.join(MESHES)})"
         )
-    entries = sorted(folder.iterdir())
-    packs = [p for p in entries if p.is_dir() and (p / "object.xml").is_file()]
-    meshes = [p for p in entries if p.is_file() and p.suffix.lower() in MESHES]
+    found = survey(folder, MESHES)
     objects: list[Graspable] = []
-    refused: list[tuple[str, str]] = []
-    for path in packs:
+    refused = [*found.refused]
+    for path in found.packs:
         try:
             objects.append(open_pack(path))
         except ObjectError as error:
             refused.append((path.name, str(error)))
+    meshes = [*found.meshes]
     for path, pack in zip(meshes, pack_meshes(meshes, cache) if meshes else [], strict=True):
         if isinstance(pack, ObjectError):
             refused.append((path.name, str(pack)))

@@ -6,6 +6,7 @@ from assets.objects.guard.limits import LIMITS, MESH_BYTES, MOST_FACES, Limits
 from assets.objects.guard.markup import check_markup
 from assets.objects.guard.meshfile import FORMATS, check_mesh
 from assets.objects.guard.picture import check_picture
+from assets.objects.guard.survey import Survey, survey
 
 __all__ = [
     "FORMATS",
@@ -14,9 +15,11 @@ __all__ = [
     "MOST_FACES",
     "Limits",
     "ObjectError",
+    "Survey",
     "Unpacked",
     "check_markup",
     "check_mesh",
     "check_picture",
+    "survey",
     "unpack",
 ]
