@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from assets.errors import ObjectError
 from assets.graspable import Graspable
 from assets.objects import household
 from assets.objects.guard.survey import survey
+from assets.objects.home import HOUSEHOLD, YCB, find_set, known_sets
 from assets.objects.mesh import pack_meshes
 from assets.objects.pack import open_pack
 
@@ -51,18 +51,38 @@ class ObjectSet:
 
 
 def open_objects(source: str | Path, *, cache: Path | None = None) -> ObjectSet:
-    """Objects of "household", of a folder of packs (NAME/object.xml) or of a folder of meshes in metres (.obj, .stl, .glb).
+    """The objects of a set or of a folder.
 
-    What cannot be read is left out and listed in `.refused`. Raises ObjectError where the source is missing or nothing of it can be read.
-    `cache` holds meshes prepared for MuJoCo; by default a folder in the user's cache.
+    What cannot be read is left out and listed in `.refused`.
+
+    Args:
+        source: "household"; "ycb", which is the 74 of ManiSkill (see `open_ycb`); the name of a set that `cezanne objects` made; or a
+            folder of packs (NAME/object.xml) or of meshes in metres (.obj, .stl, .glb). Of a set and a folder of one name the set is
+            meant; "./NAME" is the folder.
+        cache: holds meshes prepared for MuJoCo; by default a folder in the user's cache.
+
+    Raises:
+        ObjectError: the source is missing, or nothing of it can be read.
     """
-    if str(source) == "household":
-        return ObjectSet(tuple(household.Household(name) for name in household.MASSES))
+    if isinstance(source, str):
+        if source == HOUSEHOLD:
+            return ObjectSet(tuple(household.Household(name) for name in household.MASSES))
+        named = find_set(source)
+        if named is not None:
+            return open_ycb(named) if source == YCB else open_folder(named, cache=cache)
     folder = Path(source).expanduser()
     if not folder.is_dir():
+        if str(source) == YCB:
+            raise ObjectError("YCB is not here: `cezanne objects fetch ycb`, or name its folder in CEZANNE_OBJECTS")
+        sets = ", ".join(repr(name) for name in (HOUSEHOLD, *known_sets()))
         raise ObjectError(
-            f"{folder} is no folder; there are 'household', folders of packs (NAME/object.xml), folders of meshes ({', '.join(MESHES)})"
+            f"{folder} is no folder; there are {sets}, folders of packs (NAME/object.xml) and of meshes ({', '.join(MESHES)})"
         )
+    return open_folder(folder, cache=cache)
+
+
+def open_folder(folder: Path, *, cache: Path | None = None) -> ObjectSet:
+    """The objects of a folder of packs or of meshes: see `open_objects`. Raises ObjectError."""
     found = survey(folder, MESHES)
     objects: list[Graspable] = []
     refused = [*found.refused]
@@ -91,19 +111,13 @@ def open_objects(source: str | Path, *, cache: Path | None = None) -> ObjectSet:
 
 
 def find_ycb() -> Path | None:
-    """Where the YCB pack lies: CEZANNE_OBJECTS, or shared/objects/ycb beside the checkout; None where it is not there."""
-    named = os.environ.get("CEZANNE_OBJECTS")
-    beside = Path(__file__).resolve().parents[3] / "shared" / "objects" / "ycb"
-    for folder in [Path(named).expanduser()] if named else [beside]:
-        for candidate in (folder, folder / "ycb"):
-            if next(candidate.glob("*/object.xml"), None) is not None:
-                return candidate
-    return None
+    """Where the YCB pack lies: CEZANNE_OBJECTS, where `cezanne objects fetch ycb` put it, or shared/objects/ycb beside the checkout."""
+    return find_set(YCB)
 
 
 def open_ycb(folder: Path) -> ObjectSet:
     """ManiSkill's PickSingleYCB, by the list that lies beside the packs; all packs where none does. Raises ObjectError."""
-    found = open_objects(folder)
+    found = open_folder(folder)
     try:
         wanted = (folder / SUITE).read_text().split()
     except FileNotFoundError:
