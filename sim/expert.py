@@ -86,20 +86,22 @@ class Expert:
 
     def choose(self, *, rise: bool = False) -> tuple[Grasp, Path] | None:
         """The first grasp that holds when tried from the present state, and its path; the state is put back. `rise`: see `path`."""
+        for grasp in self.grasps()[: self.config.candidates]:
+            path = self.path(grasp, self._robot.qpos, rise=rise)
+            if path is not None and self.holds(path):
+                return grasp, path
+        return None
+
+    def holds(self, path: Path) -> bool:
+        """Whether the object is lifted when a path is carried out from the present state; the state is put back."""
         robot = self._robot
         start = robot.state()
         rest = robot.object_pose[0][2]
-        for grasp in self.grasps()[: self.config.candidates]:
-            path = self.path(grasp, robot.qpos, rise=rise)
-            if path is None:
-                continue
-            for target in path.targets:
-                robot.command(self._action(target))
-            held = robot.held and robot.object_pose[0][2] > rest + 0.1
-            robot.set_state(start)
-            if held:
-                return grasp, path
-        return None
+        for target in path.targets:
+            robot.command(self._action(target))
+        held = robot.held and robot.object_pose[0][2] > rest + 0.1
+        robot.set_state(start)
+        return held
 
     def demonstrate(
         self,

@@ -50,7 +50,7 @@ class SceneConfig:
         """The scene as a specification that may still be edited; `arm`: in the place of `robot`."""
         arm = arm or find_robot(self.robot)
         spec = arm.spec()
-        _physics(spec, self.timestep)
+        set_physics(spec, self.timestep)
         spec.visual.global_.offwidth = spec.visual.global_.offheight = max(1280, self.size)
         add_table(spec)
         for camera in self.cameras:
@@ -80,7 +80,7 @@ class Scene:
             raise SceneError(f"object {self.config.object.name!r} does not compile: {error}") from error
 
 
-def _physics(spec: mujoco.MjSpec, timestep: float) -> None:
+def set_physics(spec: mujoco.MjSpec, timestep: float) -> None:
     """Settings under which 92-94 % of tried grasps hold, against 39 % with stock settings."""
     option = spec.option
     option.timestep = timestep
