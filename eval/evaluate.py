@@ -19,7 +19,7 @@ from eval.kept import Kept, write_jpeg
 from eval.outcome import Key, Outcome
 from eval.references import REFERENCES, Reference
 from eval.results import Report, read_json
-from eval.robosuite_suite import ROBOSUITE, Lab, check_guest, lab_for
+from eval.robosuite_suite import LOOPS, ROBOSUITE, Lab, abroad, check_guest, lab_for, moved
 from eval.sources import SUITES, open_suite
 from eval.suite import CELLS, Suite
 from eval.trial import Rules
@@ -50,6 +50,8 @@ class EvalConfig:
     and PickPlaceCan, in its own loop), or robosuite_twins (their objects in our scene)."""
     objects: str = ""
     """A folder of packs (NAME/object.xml) or of meshes in metres, instead of a suite."""
+    loop: str = "ours"
+    """Whose simulator it is tried in: ours, or robosuite, on its table, in its light, with its controller and contacts."""
     trials: int = 4
     """Start poses for each object, 1 to 16."""
     limit: int = 0
@@ -89,6 +91,8 @@ class EvalConfig:
                 raise EvalError(f"{name}={getattr(self, name)} cannot be negative")
         if self.suite not in SUITES:
             raise EvalError(f"unknown suite {self.suite!r}; known: {', '.join(SUITES)}; a folder is named by objects=FOLDER")
+        if self.loop not in LOOPS:
+            raise EvalError(f"unknown loop {self.loop!r}; known: {', '.join(LOOPS)}")
         if self.reference and self.reference not in REFERENCES:
             raise EvalError(f"unknown reference {self.reference!r}; known: {', '.join(REFERENCES)}")
         if self.reference and self.checkpoint:
@@ -115,6 +119,8 @@ def run(cfg: EvalConfig) -> dict[str, Any]:
     out = Path(cfg.out)
     checkpoint = policy if isinstance(policy, Path) else None
     suite = open_suite(cfg.objects or cfg.suite, trials=cfg.trials, seed=cfg.seed, limit=cfg.limit or None, checkpoint=checkpoint)
+    if cfg.loop == ROBOSUITE:
+        suite = moved(suite)
     if cfg.axis != "none":
         suite = suite.under(cfg.axis, cfg.strength)
     crew = Crew(cfg.workers or None, cfg.executor, cfg.address)
@@ -172,15 +178,15 @@ class Cell:
         policy = self.policy
         if isinstance(policy, str) and policy in REFERENCES:
             policy = Reference(policy)
-        abroad = self.suite.source == ROBOSUITE
-        if abroad:
+        guest = abroad(self.suite.source)
+        if guest:
             check_guest(self.suite, policy, self.robot)
         if callable(policy):
             identity = digest([getattr(policy, "__qualname__", ""), policy])
-            return Opened(policy, Lab() if abroad else self.robot or Simulation(), identity)
+            return Opened(policy, Lab() if guest else self.robot or Simulation(), identity)
         path = open_checkpoint(Path(policy))
         contract = contract_of(path)
-        robot = lab_for(contract) if abroad else self.robot or simulation_for(contract, self.suite.objects[0])
+        robot = lab_for(contract) if guest else self.robot or simulation_for(contract, self.suite.objects[0])
         return Opened(Checkpoint(path), robot, checkpoint_digest(path))
 
     def stand(self, opened: Opened) -> Stand:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mujoco
@@ -20,6 +20,10 @@ from sim.variation import PLAIN, Variation
 
 ROBOSUITE, TWINS = "robosuite", "robosuite_twins"
 """The tasks in robosuite's loop, and the same objects on the same poses in ours."""
+LOOPS = ("ours", ROBOSUITE)
+"""Whose simulator a suite is tried in."""
+_MARK = f"{ROBOSUITE}/"
+"""Before what a suite was opened from, where it is tried in robosuite's loop."""
 RATE = 20
 """Control steps a second of their tasks [Hz]."""
 
@@ -54,7 +58,10 @@ TASKS = tuple(Task(name) for name in _TWINS)
 
 @dataclass(frozen=True)
 class Lab:
-    """Makes the robot that faces one task: robosuite's Panda, with cameras of ours. Picklable; robosuite is imported in the worker."""
+    """Makes the robot that faces one task, or an object of ours on robosuite's table: its Panda, with cameras of ours.
+
+    Picklable; robosuite is imported in the worker.
+    """
 
     cameras: tuple[Camera, ...] = (SIDE, WRIST)
     size: int = 128
@@ -65,7 +72,24 @@ class Lab:
 
         if variation != PLAIN:
             raise EvalError("robosuite's tasks are tried as they are: a perturbation edits our scene, not theirs")
-        return RobosuiteRobot(item.name, self.cameras, self.size)
+        return RobosuiteRobot(item.name if isinstance(item, Task) else item, self.cameras, self.size)
+
+
+def moved(suite: Suite) -> Suite:
+    """The same trials of the same objects in robosuite's loop, on its table. Raises EvalError for tasks that are there already."""
+    if abroad(suite.source):
+        raise EvalError(f"suite={suite.name} is robosuite's own; loop={ROBOSUITE} moves a suite of ours there")
+    return replace(suite, name=f"{suite.name}_in_robosuite", source=_MARK + suite.source)
+
+
+def abroad(source: str) -> bool:
+    """Whether a suite that was opened from `source` is tried in robosuite's loop."""
+    return source == ROBOSUITE or source.startswith(_MARK)
+
+
+def at_home(source: str) -> str:
+    """What the objects of a suite are opened from, wherever they are tried."""
+    return source.removeprefix(_MARK)
 
 
 def lab_for(contract: Contract) -> Lab:
@@ -81,9 +105,9 @@ def lab_for(contract: Contract) -> Lab:
 def check_guest(suite: Suite, policy: object, robot: object) -> None:
     """Raises EvalError for what needs our scene: the scripted expert, perturbations, other arms."""
     if getattr(policy, "name", "") == "expert":
-        raise EvalError("suite=robosuite: the scripted expert reads the state of our own simulation; try reference=heuristic")
+        raise EvalError("in robosuite's loop: the scripted expert reads the state of our own simulation; try reference=heuristic")
     axes = {trial.axis for trial in suite.trials} - {"none"}
     if axes:
-        raise EvalError(f"suite=robosuite: axis={', '.join(sorted(axes))} edits our scene, not theirs; suite={TWINS} can be perturbed")
+        raise EvalError(f"in robosuite's loop: axis={', '.join(sorted(axes))} edits our scene, not theirs")
     if getattr(robot, "robot", PANDA.name) != PANDA.name:
-        raise EvalError(f"suite=robosuite: robot={getattr(robot, 'robot', '')}; robosuite's tasks are tried with a panda")
+        raise EvalError(f"in robosuite's loop: robot={getattr(robot, 'robot', '')}; it is tried with a panda")

@@ -13,7 +13,7 @@ from assets.objects import ObjectSet, find_ycb, open_objects, open_ycb
 from assets.toys import ToySet
 from eval.errors import EvalError
 from eval.results import read_json
-from eval.robosuite_suite import ROBOSUITE, TASKS, TWINS
+from eval.robosuite_suite import ROBOSUITE, TASKS, TWINS, at_home
 from eval.suite import Suite, make_suite
 
 SUITES = ("toys", "household", "ycb", "ycb65", ROBOSUITE, TWINS)
@@ -54,6 +54,7 @@ def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = Non
 
 def open_source(source: str) -> tuple[Graspable, ...]:
     """The objects of a suite, by what `Suite.source` says. Raises EvalError, ObjectError."""
+    source = at_home(source)
     if source.startswith("toys:"):
         try:
             seed, count = (int(number) for number in source.split(":")[1:])

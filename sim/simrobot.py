@@ -13,6 +13,7 @@ from sim.camera import Camera
 from sim.errors import PlacementError, SceneError
 from sim.render import Renderer
 from sim.robots import GRIP
+from sim.rotation import drawn_rotation
 from sim.scene import WORKSPACE, SceneConfig
 from sim.support import lowest
 
@@ -185,7 +186,7 @@ class SimRobot:
         obj = self.config.object
         for _ in range(8):
             stands = (obj.upright or bool(rng.random() < 0.5)) if upright is None else upright
-            quat = _turned(rng) if stands else _any_rotation(rng)
+            quat = drawn_rotation(rng, stands=stands)
             self.home(start)
             if self._settle(np.asarray(xy, float), quat):
                 self.config.variation.arrange(self.model, self.data)
@@ -279,13 +280,3 @@ def _sides(model: mujoco.MjModel, sides: Sequence[Sequence[str]]) -> np.ndarray:
     for body in range(1, model.nbody):
         of[body] = named.get(body, of[model.body_parentid[body]])
     return of
-
-
-def _turned(rng: np.random.Generator) -> np.ndarray:
-    half = rng.uniform(-np.pi, np.pi) / 2
-    return np.array([np.cos(half), 0, 0, np.sin(half)])
-
-
-def _any_rotation(rng: np.random.Generator) -> np.ndarray:
-    quat = rng.normal(size=4)
-    return quat / np.linalg.norm(quat)

@@ -12,12 +12,16 @@ from xml.etree import ElementTree
 import mujoco
 import numpy as np
 
+from assets.graspable import Graspable
 from hardware.api import Action, Observation, RobotError
 from sim import gl
+from sim.bridge.task import CezanneGrasp
 from sim.bridge.wheel import drawn_from, quiet, robosuite
 from sim.camera import FILM, SIDE, WRIST, Camera
 from sim.errors import PlacementError, SceneError
 from sim.robots import PANDA
+from sim.rotation import drawn_rotation
+from sim.support import lowest
 from sim.table import WORKSPACE
 
 RATE = 20
@@ -58,8 +62,13 @@ class RobosuiteRobot:
     from the base. All else is robosuite's: bodies, contacts, light, textures, the arm's torque controller.
     """
 
-    def __init__(self, task: str, cameras: Sequence[Camera] = (SIDE, WRIST), size: int = 128) -> None:
-        if task not in VENUES:
+    def __init__(self, task: str | Graspable, cameras: Sequence[Camera] = (SIDE, WRIST), size: int = 128) -> None:
+        """Args:
+        task: one of VENUES; or an object of ours, which is then laid on robosuite's table: CezanneGrasp.
+        cameras: fixed to "world" or to "right_gripper".
+        size: of the pictures [px].
+        """
+        if isinstance(task, str) and task not in VENUES:
             raise SceneError(f"robosuite's task {task!r} is not known here; known: {', '.join(VENUES)}")
         names = [camera.name for camera in cameras]
         if len({*names, FILM.name}) != len(names) + 1:
@@ -68,7 +77,9 @@ class RobosuiteRobot:
         for camera in cameras:
             if camera.body not in bodies:
                 raise SceneError(f"camera {camera.name!r} is on {camera.body!r}; there are {', '.join(sorted(bodies))}")
-        self.venue, self.cameras, self.size = VENUES[task], tuple(cameras), size
+        self.venue = VENUES[task] if isinstance(task, str) else Venue("CezanneGrasp", "object", 0.80, {"objects": (task,)})
+        self.cameras, self.size = tuple(cameras), size
+        self._upright = isinstance(task, str) or task.upright
         self.arm = PANDA
         self.dt = 1 / RATE
         self.theirs = False
@@ -91,6 +102,7 @@ class RobosuiteRobot:
             env.has_offscreen_renderer = True  # not before: what they drew with first would be in the way of the second
             env.reset()
         env.hard_reset = False
+        env.deterministic_reset = True  # from here on, `place` decides where the object is
         env.robots[0].init_qpos = np.array(PANDA.home)
         self._env = env
         self.model: mujoco.MjModel = env.sim.model._model
@@ -101,6 +113,7 @@ class RobosuiteRobot:
         self._object = next(thing for thing in env.model.mujoco_objects if thing.name == self.venue.target)
         self._body = model.body(self._object.root_body).id
         self._joint = model.joint(self._object.joints[0])
+        self._touched = [model.geom(name).id for name in self._object.contact_geoms]
         self._shown = env.model.instances_to_ids[self.venue.target]["geom"]
         self._qpos = np.array([model.joint(f"{_BASE}{name}").qposadr[0] for name in PANDA.joints])
         self._range = np.array([model.joint(f"{_BASE}{name}").range for name in PANDA.joints])  # (n, 2) [rad]
@@ -202,20 +215,22 @@ class RobosuiteRobot:
         return float(self.data.efc_force[row[(ours[:, 0] != ours[:, 1]) & (row >= 0)]].sum())
 
     def place(self, xy: np.ndarray, rng: np.random.Generator) -> None:
-        """Starts a trial: the arm at our home pose, jaw open, the object at rest near `xy`, turned about the vertical by `rng`.
+        """Starts a trial: the arm at our home pose, jaw open, the object at rest near `xy`.
 
         Args:
             xy: where, from the middle of our workspace, (2,) [m].
-            rng: of the rotation, drawn as `SimRobot.place` draws it.
+            rng: of the rotation, drawn as `SimRobot.place` draws it: the same seed turns the same object the same way.
 
         Raises:
             PlacementError: it rolled away, eight times.
         """
         for _ in range(8):
-            half = rng.uniform(-np.pi, np.pi) / 2
-            with quiet(), drawn_from(np.random.default_rng(0)):  # where they would put it does not matter
+            quat = drawn_rotation(rng, stands=self._upright or bool(rng.random() < 0.5))
+            with quiet():
                 self.env.reset()
-            if self._settle(np.asarray(xy, float), np.array([np.cos(half), 0, 0, np.sin(half)])):
+            if self._settle(np.asarray(xy, float), quat):
+                if isinstance(self.env, CezanneGrasp):
+                    self.env.begin()
                 self._begin, self.theirs = float(self.data.time), False
                 return
         raise PlacementError(f"{self.venue.target} of {self.venue.task} rolled away eight times from ({xy[0]:.3f}, {xy[1]:.3f}) m")
@@ -250,10 +265,10 @@ class RobosuiteRobot:
         hand.current_action = np.array([1.0, -1.0])  # open
         pose = data.qpos[self._joint.qposadr[0] :][:7]
         velocity = data.qvel[self._joint.dofadr[0] :][:6]
-        pose[:2] = self._origin[:2] + WORKSPACE + xy
-        pose[2] = self.venue.surface - self._object.bottom_offset[2] + 0.002
-        pose[3:], velocity[:] = quat, 0
+        pose[:2], pose[2], pose[3:] = self._origin[:2] + WORKSPACE + xy, self.venue.surface + 0.5, quat
+        velocity[:] = 0
         self._env.sim.forward()
+        pose[2] -= self._height() - 0.001
         waiting = Action(np.array(PANDA.home), np.ones(1))
         quiet_steps = 0
         for _ in range(60):  # at most 3 s
@@ -262,7 +277,11 @@ class RobosuiteRobot:
             if quiet_steps == 4:
                 break
         away = np.abs(pose[:2] - self._origin[:2] - WORKSPACE).max()
-        return bool(np.isfinite(data.qpos).all() and quiet_steps and away < _REACH)
+        return bool(np.isfinite(data.qpos).all() and quiet_steps and away < _REACH and abs(self._height()) < 0.004)
+
+    def _height(self) -> float:
+        """Of the object's lowest point above the surface [m]."""
+        return min(lowest(self.model, self.data, geom) for geom in self._touched) - self.venue.surface
 
     def _furnished(self, xml: str) -> str:
         """Their scene with the robot's base at the height of the surface, and our cameras."""

@@ -20,6 +20,7 @@ from assets.toys import ToySet
 from sim.bridge.thing import Thing
 from sim.bridge.wheel import drawn_from
 from sim.errors import PlacementError, SceneError
+from sim.rotation import drawn_rotation
 from sim.support import lowest
 from sim.table import WORKSPACE
 
@@ -150,10 +151,9 @@ class CezanneGrasp(ManipulationEnv):
     def _reset_internal(self) -> None:
         with drawn_from(None if self._given_seed is None else self.rng):  # the robot's initial noise
             super()._reset_internal()
-        self._high = 0
         if not self.deterministic_reset:
             self._place()
-        self._rest = self._height()
+        self.begin()
 
     def _post_action(self, action: Any) -> tuple[float, bool, dict[str, Any]]:
         self._high = self._high + 1 if self._height() - self._rest > self.lift else 0
@@ -164,6 +164,10 @@ class CezanneGrasp(ManipulationEnv):
         return self._high > round(self.hold * self.control_freq) and self._held()
 
     # --- ours
+
+    def begin(self) -> None:
+        """From here on, lifted means lifted from where the object is now."""
+        self._rest, self._high = self._height(), 0
 
     @property
     def _dice(self) -> np.random.Generator:
@@ -193,7 +197,8 @@ class CezanneGrasp(ManipulationEnv):
         top = self.table_offset[2]
         for _ in range(16):
             put = base[:2] + WORKSPACE + dice.uniform(-self.area, self.area, 2)
-            pose[:2], pose[2], pose[3:] = put, top + 0.5, _rotation(dice, self.item.upright or dice.random() < 0.5)
+            stands = self.item.upright or bool(dice.random() < 0.5)
+            pose[:2], pose[2], pose[3:] = put, top + 0.5, drawn_rotation(dice, stands=stands)
             data.qvel[:] = 0
             sim.forward()
             pose[2] -= min(lowest(model, data, geom) for geom in self._touched) - top - 0.001
@@ -228,12 +233,3 @@ def _opened(toys: tuple[int, int], objects: Sequence[Graspable] | str | None) ->
     if not found:
         raise SceneError("objects is empty; at least one object is needed")
     return tuple(found)
-
-
-def _rotation(dice: np.random.Generator, stands: bool) -> np.ndarray:
-    """A quaternion (4,): turned about the vertical, or any."""
-    if stands:
-        half = dice.uniform(-np.pi, np.pi) / 2
-        return np.array([np.cos(half), 0, 0, np.sin(half)])
-    quat = dice.normal(size=4)
-    return quat / np.linalg.norm(quat)
