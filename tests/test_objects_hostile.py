@@ -1,0 +1,43 @@
+"""Hostile files: each is refused by name and reason, in a process with little memory and time, and what lies beside it still loads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hostile_archives import TARS, ZIPS
+from hostile_child import Server
+from hostile_files import Hostile
+
+from assets.objects import open_objects
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as found:
+        yield found
+
+
+@pytest.mark.parametrize("hostile", [*ZIPS, *TARS], ids=str)
+def test_archives(hostile: Hostile, server: Server, tmp_path: Path) -> None:
+    archive, into = tmp_path / "archive", tmp_path / "a" / "b" / "into"
+    into.parent.mkdir(parents=True)
+    hostile.make(archive)
+    before = sorted(tmp_path.rglob("*"))
+    went, found = server.ask("unpack", archive, into)
+    if not hostile.name:
+        assert not went, found
+        assert re.search(hostile.said, str(found))
+        assert sorted(tmp_path.rglob("*")) == before, "it left something behind"
+        return
+    assert went, found
+    files, refused = found  # type: ignore[misc]
+    assert re.search(hostile.said, refused[hostile.name])
+    assert "good/object.xml" in files
+    assert sorted(str(p.relative_to(into)) for p in into.rglob("*") if p.is_file()) == sorted(files)
+    assert {p for p in tmp_path.rglob("*") if not p.is_relative_to(into)} == set(before), "it wrote elsewhere"
+    assert not any(p.is_symlink() for p in into.rglob("*"))
+    if "good/m.obj" in files:
+        assert open_objects(into).names == ("good",)
