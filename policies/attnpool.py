@@ -25,7 +25,7 @@ class AttentionPool(nn.Module):
 
     def forward(self, tokens: Tensor, layout: Layout, patches: Patches) -> Tensor:
         s, dim = len(patches.camera), tokens.shape[1]  # every picture keeps all its patches: no padding
-        kv = self.kv(tokens[: len(layout.picture)]).view(s, -1, 2, self.heads, dim // self.heads)
+        kv = self.kv(tokens[: len(patches.index)]).view(s, -1, 2, self.heads, dim // self.heads)
         k, v = kv.permute(2, 0, 3, 1, 4)  # (S, H, G, D/H) each
         q = self.query[patches.camera].view(s, self.heads, 1, dim // self.heads)  # (S, H, 1, D/H)
         return self.out(functional.scaled_dot_product_attention(q, k, v).reshape(s, dim))  # (S, D)

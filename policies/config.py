@@ -60,6 +60,19 @@ class Head(Enum):
     """Flow matching: a velocity field carries noise to actions; the mean squared error of the velocity is minimised."""
 
 
+class Tune(Enum):
+    """What of a pretrained backbone is trained."""
+
+    all = "all"
+    """Everything."""
+    none = "none"
+    """Nothing: it is frozen."""
+    last = "last"
+    """The last `tune_blocks` blocks and the norm after them."""
+    lora = "lora"
+    """Low-rank additions to the attention's matrices (Hu et al. 2022); the rest is frozen."""
+
+
 class Precision(Enum):
     """Of the encoder's matrix products in training; everything else, and acting, is float32."""
 
@@ -138,9 +151,18 @@ class EncoderConfig:
     """Attention heads."""
     cap: int = 48
     """Most object patches used of a picture: a random subset in training, a fixed one in use; 0 uses all."""
+    backbone: str = ""
+    """A pretrained vision transformer of timm's, as in vit_base_patch14_reg4_dinov2.lvd142m; empty: from scratch. It decides patch, dim,
+    layers and heads."""
+    tune: Tune = Tune.all
+    """What of the backbone is trained: all, none, last or lora."""
+    tune_blocks: int = 2
+    """Of tune=last."""
+    rank: int = 16
+    """Of tune=lora."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "patch", "dim", "layers", "heads")
+        require_positive(self, "patch", "dim", "layers", "heads", "tune_blocks", "rank")
         require_not_negative(self, "cap")
         require(self.dim % 4 == 0, f"dim={self.dim} must be a multiple of 4 (sine and cosine of rows and columns)")
         require(
@@ -227,6 +249,10 @@ class TrainConfig:
     """Samples a step."""
     lr: float = 1e-3
     """Peak learning rate; cosine to 1 % of it."""
+    backbone_lr: float = 0.1
+    """Share of it for the weights of a pretrained backbone."""
+    weights: str = ""
+    """Where the backbone's weights are: a safetensors file, or a folder that holds model.safetensors; empty: they come from the hub."""
     warmup: int = 200
     """Steps of linear warm-up, at most a tenth of the run."""
     weight_decay: float = 0.02
@@ -271,7 +297,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require(not self.mixture or self.select == Selection(), "select belongs to one data set; a mixture names several")
-        require_positive(self, "steps", "batch", "lr", "clip", "frame_stride", "validate_every", "log_every")
+        require_positive(self, "steps", "batch", "lr", "backbone_lr", "clip", "frame_stride", "validate_every", "log_every")
         require_not_negative(self, "seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "threads", "patches")
         require_not_negative(self, "checkpoint_steps", "checkpoint_seconds")
         require_range(self, 0.0, 1.0, "before_closing")

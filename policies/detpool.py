@@ -22,4 +22,4 @@ class DetPool(nn.Module):
         return None
 
     def forward(self, tokens: Tensor, layout: Layout, patches: Patches) -> Tensor:
-        return torch.where(layout.lengths[:, None] > 0, mean_tokens(tokens, layout), self.absent[patches.camera])  # (S, D)
+        return torch.where(patches.lengths[:, None] > 0, mean_tokens(tokens, layout, patches), self.absent[patches.camera])  # (S, D)

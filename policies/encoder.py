@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from policies.attention import make_layout
+from policies.attention import Layout, make_layout
 from policies.config import EncoderConfig, Masking
 from policies.errors import PolicyError
 from policies.form import FORMS
@@ -63,13 +63,23 @@ class Encoder(nn.Module):
         """The vector of each picture, (S, D)."""
         with torch.autocast(patches.pixels.device.type, enabled=False):  # cheap, and pixels stay exact
             x = self.embed(patches, jitter)  # (N, D)
-        prefix = self.pooling.prefix(patches.camera)
-        layout = make_layout(patches.lengths, extra=0 if prefix is None else 1, multiple=few_shapes(x.device))
-        if prefix is not None or layout.filler:
-            x = torch.cat([x, *([] if prefix is None else [prefix]), x.new_zeros(layout.filler, x.shape[1])])
+        others = self.others(patches.camera)
+        layout = make_layout(patches.lengths, extra=len(others), multiple=few_shapes(x.device))
+        if others or layout.filler:
+            x = torch.cat([x, *others, x.new_zeros(layout.filler, x.shape[1])])
+        x = self.think(x, layout, patches)
+        return self.outline(self.pooling(x.float(), layout, patches), patches)  # (S, D)
+
+    def others(self, camera: Tensor) -> list[Tensor]:
+        """Tokens (S, D) beside the patches of each picture."""
+        prefix = self.pooling.prefix(camera)
+        return [] if prefix is None else [prefix]
+
+    def think(self, x: Tensor, layout: Layout, patches: Patches) -> Tensor:
+        """Tokens (N + filler, D) through all blocks, normalised."""
         for block in self.blocks:
             x = block(x, layout)
-        return self.outline(self.pooling(self.norm(x).float(), layout, patches), patches)  # (S, D)
+        return self.norm(x)
 
     def outline(self, pooled: Tensor, patches: Patches) -> Tensor:
         """Pooled vectors (S, D), and what the masks say by themselves where that is wanted."""

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from policies.config import EncoderConfig
-from policies.encoder import Encoder
 from policies.form import FORMS
 from policies.jitter import Jitter, normalised
 from policies.patches import Patches, cut, grid
@@ -68,11 +67,6 @@ def spatial_softmax(maps: Tensor) -> Tensor:
     x = torch.linspace(-1, 1, width, device=maps.device).repeat(height)
     y = torch.linspace(-1, 1, height, device=maps.device).repeat_interleave(width)
     return torch.cat([share @ x, share @ y], -1)
-
-
-def open_encoder(config: EncoderConfig, cameras: int, size: tuple[int, int]) -> Encoder | KeypointEncoder:
-    """The encoder of a configuration."""
-    return (Encoder if FORMS[config.pooling].pool else KeypointEncoder)(config, cameras, size)
 
 
 def _convolution(inside: int, outside: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:

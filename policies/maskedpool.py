@@ -22,7 +22,7 @@ class MaskedPool(nn.Module):
 
     def forward(self, tokens: Tensor, layout: Layout, patches: Patches) -> Tensor:
         touched = patches.mask.any(1)  # (N,)
-        picture = layout.picture[touched]
+        picture = layout.picture[: len(touched)][touched]
         found = torch.bincount(picture, minlength=len(layout.lengths))[:, None]  # (S, 1)
         total = tokens.new_zeros(len(found), tokens.shape[1]).index_add(0, picture, tokens[: len(touched)][touched])  # (S, D)
         return torch.where(found > 0, total / found.clamp(min=1), self.absent[patches.camera])

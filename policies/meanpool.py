@@ -19,4 +19,4 @@ class MeanPool(nn.Module):
         return None
 
     def forward(self, tokens: Tensor, layout: Layout, patches: Patches) -> Tensor:
-        return mean_tokens(tokens, layout)  # (S, D)
+        return mean_tokens(tokens, layout, patches)  # (S, D)

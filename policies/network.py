@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from policies.block import ResidualBlock
 from policies.config import Actions, Head, PolicyConfig
+from policies.encoders import open_encoder
 from policies.head import Flow, Noise, Regression
 from policies.jitter import Jitter
-from policies.keypoints import open_encoder
 from policies.patches import Patches
 from policies.stats import Stats
 from policies.vit import scattered

@@ -11,7 +11,10 @@ from policies.patches import Patches
 
 
 class PoolingModule(Protocol):
-    """Turns the output tokens of pictures into one vector each. An nn.Module, one file per pooling."""
+    """Turns the output tokens of pictures into one vector each. An nn.Module, one file per pooling.
+
+    Tokens of patches come first, in their order, then others: a backbone's, then the pooling's own.
+    """
 
     def prefix(self, camera: Tensor) -> Tensor | None:
         """A token (S, D) that joins those of each picture, after all patches; None without one."""
@@ -22,7 +25,8 @@ class PoolingModule(Protocol):
         ...
 
 
-def mean_tokens(tokens: Tensor, layout: Layout) -> Tensor:
-    """The mean token of each picture, (S, D); zeros for a picture without tokens."""
-    total = tokens.new_zeros(len(layout.lengths), tokens.shape[1]).index_add(0, layout.picture, tokens[: len(layout.picture)])
-    return total / layout.lengths.clamp(min=1)[:, None]
+def mean_tokens(tokens: Tensor, layout: Layout, patches: Patches) -> Tensor:
+    """The mean of each picture's patches, (S, D), other tokens left out; zeros for a picture without patches."""
+    n = len(patches.index)
+    total = tokens.new_zeros(len(patches.lengths), tokens.shape[1]).index_add(0, layout.picture[:n], tokens[:n])
+    return total / patches.lengths.clamp(min=1)[:, None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from episodes.dataset import Dataset, open_dataset
+from policies.backbone import resolve
 from policies.blend import Blend
 from policies.cache import Kept, open_cache
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain
@@ -31,7 +32,7 @@ from policies.trainer import Trainer
 __all__ = ["TrainConfig", "run"]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}"
-FREE = {"data", "mixture", "balance", "out", "resume", "steps", "minutes", "threads", "device", "progress"}
+FREE = {"data", "weights", "mixture", "balance", "out", "resume", "steps", "minutes", "threads", "device", "progress"}
 FREE |= {"log_every", "validate_every", "checkpoint_steps", "checkpoint_seconds"}
 """What may differ when a run is continued; what `data` or `mixture` holds may not."""
 
@@ -53,6 +54,9 @@ def _run(cfg: TrainConfig) -> dict[str, Any]:
     if done and not cfg.resume:
         raise PolicyError(f"{out} already holds a run at step {int(done[-1].name)}; resume=true continues it, or choose another out=")
     dataset, blend = open_data(cfg)
+    if cfg.policy.encoder.backbone:
+        encoder = resolve(cfg.policy.encoder, Contract.of_dataset(dataset.info).size)
+        cfg = replace(cfg, policy=replace(cfg.policy, encoder=encoder))
     sampler, contract = open_sampler(cfg, dataset, blend)
     torch.manual_seed(cfg.seed)
     p = cfg.policy
@@ -62,6 +66,8 @@ def _run(cfg: TrainConfig) -> dict[str, Any]:
     if done:
         _check_same(done[-1], made)
         trainer.restore(done[-1])
+    else:
+        trainer.begin()
     _loop(cfg, trainer, out)
     seconds = trainer.seconds
     return {

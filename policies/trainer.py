@@ -7,11 +7,13 @@ import math
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from policies.backbone import PretrainedEncoder, load_backbone
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, load_tensors, save_checkpoint
 from policies.config import Precision, TrainConfig
 from policies.errors import PolicyError
@@ -29,9 +31,11 @@ class Trainer:
         self.cfg, self.checkpoint, self.sampler, self.device = cfg, checkpoint, sampler, device
         self.network = checkpoint.network().to(device)
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self._weights: list[torch.Tensor] = list(self.network.parameters())
-        self._averages: list[torch.Tensor] = list(self.average.parameters())
-        self._optimizer = torch.optim.AdamW(self._weights, lr=cfg.lr, betas=(0.9, 0.98), weight_decay=cfg.weight_decay, fused=True)
+        self._trained = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
+        self._weights: list[torch.Tensor] = list(self._trained.values())
+        averages = dict(self.average.named_parameters())
+        self._averages: list[torch.Tensor] = [averages[name] for name in self._trained]
+        self._optimizer = torch.optim.AdamW(self._groups(), lr=cfg.lr, betas=(0.9, 0.98), weight_decay=cfg.weight_decay, fused=True)
         self._bfloat16 = cfg.precision is Precision.bfloat16 or (cfg.precision is Precision.auto and fast_bfloat16(device))
         self.step = 0
         self.seconds = 0.0
@@ -48,7 +52,7 @@ class Trainer:
         cfg, step = self.cfg, self.step
         batch = to_device(self.sampler.draw(cfg.seed, step, cfg.batch), self.device)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._rate()
+            group["lr"] = self._rate() * group["share"]
         loss, grasp = self.network.loss(batch, self._bfloat16)
         (loss + cfg.grasp_weight * grasp).backward()
         torch.nn.utils.clip_grad_norm_(self._weights, cfg.clip)
@@ -105,10 +109,24 @@ class Trainer:
             raise PolicyError(f"checkpoint {path}: {error}") from None
         step, self.seconds, *sums = state["progress"].tolist()
         self.step, self._sums = int(step), np.array(sums)
-        for name, weight in self.network.named_parameters():
+        self.network.load_state_dict(average.state_dict())  # what is not trained
+        for name, weight in self._trained.items():
             weight.data.copy_(state[f"weight/{name}"])
             moments = {key: state[f"{key}/{name}"].to(self.device) for key in ("exp_avg", "exp_avg_sq")}
             self._optimizer.state[weight] = {"step": torch.tensor(float(step), device=self.device), **moments}
+
+    def begin(self) -> None:
+        """Fills the backbone, where there is one, with its published weights. Raises PolicyError."""
+        if isinstance(self.network.encoder, PretrainedEncoder):
+            load_backbone(self.network.encoder, self.cfg.weights, self.checkpoint.contract.size)
+            self.average.load_state_dict(self.network.state_dict())
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """What is trained, with its share of the learning rate."""
+        encoder = self.network.encoder
+        known = {id(weight) for _, weight in encoder.pretrained()} if isinstance(encoder, PretrainedEncoder) else set()
+        slow, fast = [w for w in self._weights if id(w) in known], [w for w in self._weights if id(w) not in known]
+        return [{"params": found, "share": share} for found, share in ((fast, 1.0), (slow, self.cfg.backbone_lr)) if found]
 
     def _rate(self) -> float:
         cfg = self.cfg
@@ -119,7 +137,7 @@ class Trainer:
     def _state(self) -> dict[str, Tensor]:
         """What a checkpoint needs beyond the averaged weights."""
         state = {"progress": torch.tensor([self.step, self.seconds, *self._sums], dtype=torch.float64)}
-        for name, weight in self.network.named_parameters():
+        for name, weight in self._trained.items():
             moments = self._optimizer.state.get(weight) or {"exp_avg": torch.zeros_like(weight), "exp_avg_sq": torch.zeros_like(weight)}
             state[f"weight/{name}"] = weight.detach()
             state |= {f"{key}/{name}": moments[key] for key in ("exp_avg", "exp_avg_sq")}

@@ -7,8 +7,9 @@ import torch
 
 from policies.config import EncoderConfig, Pooling
 from policies.encoder import Encoder
+from policies.encoders import open_encoder
 from policies.errors import PolicyError
-from policies.keypoints import KeypointEncoder, open_encoder, spatial_softmax
+from policies.keypoints import KeypointEncoder, spatial_softmax
 
 SIZE = 64
 
