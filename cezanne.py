@@ -56,6 +56,14 @@ VERBS = (
         "cezanne toys toys=250 seed=0 out=data/toys",
     ),
     Verb(
+        "objects",
+        "sim.shelf.config:ObjectsConfig",
+        "sim.shelf.run:run",
+        "lists, fetches, adds and checks sets of real objects",
+        "cezanne objects add my_meshes",
+        ("action", "what"),
+    ),
+    Verb(
         "collect",
         "sim.collect:CollectConfig",
         "sim.collect:run",

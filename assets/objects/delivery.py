@@ -41,10 +41,10 @@ def carry(source: Path, to: Path) -> None:
         raise ObjectError(f"{say(source.name)} cannot be copied: {error.strerror}") from error
 
 
-def lone_mesh(folder: Path, suffixes: tuple[str, ...]) -> Path:
-    """The mesh of a folder that holds one object, such as NAME/google_16k/textured.obj or NAME/meshes/model.obj.
+def lone_mesh(folder: Path, suffixes: tuple[str, ...]) -> Path | None:
+    """The mesh of a folder that holds one object, such as NAME/google_16k/textured.obj or NAME/meshes/model.obj; None where it holds none.
 
-    Of several formats of one shape the first in `suffixes` counts. Raises ObjectError where there is none, or nobody can say which.
+    Of several formats of one shape the first in `suffixes` counts. Raises ObjectError where nobody can say which is meant.
     """
     found: dict[str, list[Path]] = {suffix: [] for suffix in suffixes}
     seen = 0
@@ -68,4 +68,4 @@ def lone_mesh(folder: Path, suffixes: tuple[str, ...]) -> Path:
         if paths:
             names = ", ".join(say(p.relative_to(folder).as_posix()) for p in paths[:4])
             raise ObjectError(f"it holds {len(paths)} meshes ({names}): keep one in a folder, or put them beside each other")
-    raise ObjectError(f"it holds no object.xml and no mesh ({', '.join(suffixes)})")
+    return None

@@ -25,16 +25,6 @@ class Rest:
     settled: bool
     """False: it still moved when time was up, or fell from the table."""
 
-    @property
-    def tilt(self) -> float:
-        """Between its own z axis and the vertical [rad]."""
-        _, x, y, _ = self.quat
-        return math.acos(max(-1.0, min(1.0, 1 - 2 * (x * x + y * y))))
-
-    def apart(self, other: Rest) -> tuple[float, float]:
-        """How far two of them differ: in height [m] and in tilt [rad]. A ball may roll either way."""
-        return abs(self.pos[2] - other.pos[2]), abs(self.tilt - other.tilt)
-
 
 @dataclass(frozen=True)
 class Grasps:

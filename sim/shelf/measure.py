@@ -49,10 +49,10 @@ def measure_all(jobs: Sequence[Job], workers: int | None) -> Iterator[tuple[Job,
         yield jobs[done.index], done.error or done.value
 
 
-def settle_all(folders: Sequence[Path], workers: int | None) -> Iterator[tuple[Path, Rest | str]]:
-    """How each pack lies now, or what is wrong with it; in the order in which they are done."""
-    for done in share(_start_settling, folders, workers):
-        yield folders[done.index], done.error or done.value
+def settle_all(things: Sequence[Graspable | Path], workers: int | None) -> Iterator[tuple[int, Rest | str]]:
+    """How each object (or pack in a folder) lies now, or what is wrong with it, by its number; in the order in which they are done."""
+    for done in share(_start_settling, things, workers):
+        yield done.index, done.error or done.value
 
 
 def measure(job: Job) -> Meta:
@@ -96,9 +96,9 @@ def _start() -> Callable[[Job], Meta]:
     return measure
 
 
-def _start_settling() -> Callable[[Path], Rest]:
+def _start_settling() -> Callable[[Graspable | Path], Rest]:
     return _open_and_settle
 
 
-def _open_and_settle(folder: Path) -> Rest:
-    return settle(open_pack(folder))
+def _open_and_settle(thing: Graspable | Path) -> Rest:
+    return settle(open_pack(thing) if isinstance(thing, Path) else thing)
