@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.graspable import Graspable
-from assets.objects import ObjectSet, find_ycb, open_objects, open_ycb
+from assets.objects import ObjectSet, find_set, find_ycb, known_sets, open_objects, open_ycb
 from assets.toys import ToySet
 from eval.errors import EvalError
 from eval.results import read_json
@@ -26,10 +26,10 @@ _DATA = Path(__file__).parent / "suites"
 
 
 def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = None, checkpoint: Path | None = None) -> Suite:
-    """A suite by name, or a folder of objects.
+    """A suite by name, a set that `cezanne objects` made, or a folder of objects.
 
     Args:
-        name: one of SUITES, or a folder of packs or meshes.
+        name: one of SUITES, a set, or a folder of packs or meshes.
         trials: per object.
         seed: of the rotations, and of the toys.
         limit: at most this many objects.
@@ -46,9 +46,10 @@ def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = Non
         return make_suite(name, open_source(source), trials=trials, seed=seed, source=source)
     if name in SUITES:
         return make_suite(name, open_source(name), trials=trials, seed=seed, limit=limit, source=name)
-    if not Path(name).is_dir():
-        raise EvalError(f"suite {name!r} is neither one of {', '.join(SUITES)} nor a folder of objects")
-    source = str(Path(name).resolve())
+    folder = find_set(name) or Path(name)
+    if not folder.is_dir():
+        raise EvalError(f"suite {name!r} is neither one of {', '.join(_names())} nor a folder of objects")
+    source = str(folder.resolve())
     return make_suite(Path(source).name, open_source(source), trials=trials, seed=seed, limit=limit, source=source)
 
 
@@ -68,7 +69,9 @@ def open_source(source: str) -> tuple[Graspable, ...]:
     if source == "ycb":
         folder = find_ycb()
         if folder is None:
-            raise EvalError("no YCB objects here; name their folder in CEZANNE_OBJECTS, or try suite=household")
+            raise EvalError(
+                "no YCB objects here: `cezanne objects fetch ycb`, name their folder in CEZANNE_OBJECTS, or try suite=household"
+            )
         return _usable(open_ycb(folder))
     if source in SUITES:
         described = json.loads((_DATA / f"{source}.json").read_text())
@@ -100,8 +103,13 @@ def training_seeds(checkpoint: Path) -> set[int]:
 def known_suites(names: Iterable[str]) -> None:
     """Raises EvalError where one is neither a suite nor a folder, before anything is opened."""
     for name in names:
-        if name not in SUITES and not Path(name).is_dir():
-            raise EvalError(f"unknown suite {name!r}; known: {', '.join(SUITES)}, or a folder of objects")
+        if name not in SUITES and find_set(name) is None and not Path(name).is_dir():
+            raise EvalError(f"unknown suite {name!r}; known: {', '.join(_names())}, or a folder of objects")
+
+
+def _names() -> list[str]:
+    """Of everything that has one."""
+    return [*dict.fromkeys((*SUITES, *known_sets()))]
 
 
 def _usable(found: ObjectSet) -> tuple[Graspable, ...]:

@@ -74,12 +74,13 @@ def filling(folder: Path) -> Iterator[Place]:
 
 
 def whole(folder: Path, fresh: Manifest) -> Manifest:
-    """What the folder says of itself, with the words of `fresh`: without objects that are gone or were changed. Raises ObjectError."""
+    """What the folder says of itself, with what `fresh` says instead: without objects that are gone or were changed. Raises ObjectError."""
     old = read_manifest(folder)
     kept: Mapping[str, Mapping[str, str]] = {}
     if old is not None:
         kept = {name: files for name, files in old.objects.items() if (folder / name).is_dir() and not differences(folder / name, files)}
-    return replace(fresh, objects=kept, refused={})
+    licence = fresh.licence or (old.licence if old is not None else "")
+    return replace(fresh, licence=licence, objects=kept, refused={})
 
 
 def note(folder: Path, manifest: Manifest, name: str, files: Mapping[str, str]) -> Manifest:
