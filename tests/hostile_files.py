@@ -27,7 +27,8 @@ class Hostile:
     """Makes it: in a folder for objects, at a path for archives."""
 
     def __str__(self) -> str:
-        return self.make.__name__ if self.make.__name__ != "<lambda>" else ascii(self.name)[1:-1]
+        own = self.make.__name__ not in ("<lambda>", "make", "made")
+        return self.make.__name__ if own else ascii(f"{self.name[:30]}: {self.said[:40]}")[1:-1]
 
 
 def write_pack(folder: Path, xml: str | bytes = PACK) -> Path:

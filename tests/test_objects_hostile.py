@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from hostile_archives import TARS, ZIPS
 from hostile_child import Server
-from hostile_files import Hostile
+from hostile_files import Hostile, write_pack
+from hostile_meshes import MESHES
+from hostile_packs import PACKS
 
 from assets.objects import open_objects
 
@@ -41,3 +43,18 @@ def test_archives(hostile: Hostile, server: Server, tmp_path: Path) -> None:
     assert not any(p.is_symlink() for p in into.rglob("*"))
     if "good/m.obj" in files:
         assert open_objects(into).names == ("good",)
+
+
+@pytest.mark.parametrize("hostile", [*MESHES, *PACKS], ids=str)
+def test_folders(hostile: Hostile, server: Server, tmp_path: Path) -> None:
+    """The good pack beside it loads, and the reason is one line that says what is meant."""
+    folder = tmp_path / "folder"
+    write_pack(folder / "good")
+    hostile.make(folder)
+    went, found = server.ask("open", folder, tmp_path / "cache")
+    assert went, found
+    names, refused = found  # type: ignore[misc]
+    assert names == ["good"]
+    reasons = dict(refused)
+    assert re.search(hostile.said, reasons[hostile.name]), reasons
+    assert all(text.isprintable() and len(text) < 400 for pair in refused for text in pair)

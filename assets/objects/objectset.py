@@ -14,7 +14,7 @@ from assets.objects.home import HOUSEHOLD, YCB, find_set, known_sets
 from assets.objects.mesh import pack_meshes
 from assets.objects.pack import open_pack
 
-MESHES = (".obj", ".stl", ".glb")
+MESHES = (".glb", ".gltf", ".obj", ".off", ".ply", ".stl")
 SUITE = "maniskill_pick_single_ycb.txt"
 
 
@@ -57,7 +57,7 @@ def open_objects(source: str | Path, *, cache: Path | None = None) -> ObjectSet:
 
     Args:
         source: "household"; "ycb", which is the 74 of ManiSkill (see `open_ycb`); the name of a set that `cezanne objects` made; or a
-            folder of packs (NAME/object.xml) or of meshes in metres (.obj, .stl, .glb). Of a set and a folder of one name the set is
+            folder of packs (NAME/object.xml) or of meshes in metres (MESHES). Of a set and a folder of one name the set is
             meant; "./NAME" is the folder.
         cache: holds meshes prepared for MuJoCo; by default a folder in the user's cache.
 

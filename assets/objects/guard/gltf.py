@@ -25,6 +25,7 @@ _SIGNS = 2_000_000
 _COMPRESSED = ("draco", "meshopt", "quantized_compression", "basisu", "gpu_instancing")
 _TYPES = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+_LISTS = ("accessors", "buffers", "bufferViews", "images", "meshes", "nodes")
 _OVERLAP, _SLACK = 4, 1 << 20
 """How often views and accessors may read the same bytes, and what they always may [bytes]: readers copy them."""
 _DEPTH = 256
@@ -35,16 +36,12 @@ _DEPTH = 256
 class _Asset:
     """A description and its buffers, checked against each other."""
 
-    tree: dict[str, Any]
-    buffers: tuple[memoryview, ...]
+    things: dict[str, list[dict[str, Any]]]
+    """Of each of _LISTS, what there is."""
+    buffers: tuple[memoryview, ...] = ()
 
     def many(self, name: str) -> list[dict[str, Any]]:
-        found = self.tree.get(name, [])
-        if not isinstance(found, list) or not all(isinstance(x, dict) for x in found):
-            raise ObjectError(f"its {name} are no list of things")
-        if len(found) > MOST_PARTS:
-            raise ObjectError(f"it holds {len(found)} {name}; at most {MOST_PARTS} are read")
-        return found
+        return self.things[name]
 
     def one(self, name: str, index: object) -> dict[str, Any]:
         things = self.many(name)
@@ -88,14 +85,15 @@ def check_gltf(path: Path, size: int, faces: int) -> None:
         text, binary = _chunks(data)
     else:
         text, binary = data, None
-    asset = _Asset(tree := _tree(text), ())
+    tree = _tree(text)
     for name in [*_names(tree, "extensionsRequired"), *_names(tree, "extensionsUsed")]:
         if any(word in name.lower() for word in _COMPRESSED):
             raise ObjectError(f"it is compressed ({say(name, 40)}): export it without")
-    asset = _Asset(tree, tuple(_buffer(buffer, binary if k == 0 else None) for k, buffer in enumerate(asset.many("buffers"))))
     for name in tree:
         if isinstance(tree[name], list) and len(tree[name]) > MOST_PARTS:
             raise ObjectError(f"it holds {len(tree[name])} {say(name, 20)}; at most {MOST_PARTS} are read")
+    things = {name: _dicts(tree, name) for name in _LISTS}
+    asset = _Asset(things, tuple(_buffer(buffer, binary if k == 0 else None) for k, buffer in enumerate(things["buffers"])))
     held = _SLACK + _OVERLAP * sum(map(len, asset.buffers))
     if sum(len(asset.view(k)[0]) for k in range(len(asset.many("bufferViews")))) > held:
         raise ObjectError("its views read the same bytes again and again")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MESH_BYTES, MARKUP_BYTES, PICTURE_BYTES = 128 << 20, 1 << 20, 64 << 20
-MOST_FACES, MOST_VERTICES = 1_000_000, 3_000_000
-"""Triangles, and vertices before equal ones are merged (a face of an STL has three of its own)."""
+MOST_FACES, MOST_VERTICES = 1_000_000, 2_000_000
+"""Triangles, and vertices before equal ones are merged."""
 MOST_PARTS = 20_000
 """Materials, groups and nodes of one mesh file."""
 FARTHEST = 1e6

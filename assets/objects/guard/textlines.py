@@ -21,7 +21,7 @@ def lines_of(path: Path, start: int = 0) -> Iterator[list[bytes]]:
         while piece := file.read(_PIECE):
             if b"\0" in piece:
                 raise ObjectError("it is no text: it holds bytes of zero")
-            whole = (rest + piece).replace(b"\r", b"\n")
+            whole = (rest + piece).replace(b"\r", b"\n").replace(b"\t", b" ")
             lines = whole.split(b"\n")
             rest = lines.pop()
             if max(map(len, (*lines, rest))) > LINE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from assets.objects.guard.textlines import check_floats, integers, lines_of
 
 _SIZES = {b"v": (3, 7), b"vt": (1, 3), b"vn": (3, 3)}
 """How many numbers a line of each kind has, at least and at most; a vertex may have a colour."""
+_NOT_VERTEX = re.compile(rb"/\S*")
+"""What stands behind the vertex in a corner of a face: its texture and its normal."""
 _PARTS = frozenset({b"o", b"g", b"usemtl", b"s"})
 _PROGRAMS = frozenset({b"call", b"csh"})
 _PICTURES = frozenset({b"bump", b"disp", b"decal", b"norm", b"refl"})
@@ -24,37 +27,33 @@ def check_obj(path: Path, size: int, faces: int) -> None:
     highest = triangles = parts = 0
     libraries: list[str] = []
     for lines in _continued(lines_of(path)):
-        numbers: dict[bytes, list[bytes]] = {key: [] for key in _SIZES}
-        corners: list[bytes] = []
         for line in lines:
-            words = line.split()
-            key = words[0]
-            if key in _SIZES:
-                low, high = _SIZES[key]
-                if not low < len(words) <= high + 1:
-                    raise ObjectError(f"it is no OBJ: {say(line.decode('latin-1'), 40)} should have {low} to {high} numbers")
-                numbers[key] += words[1:]
-                counts[key] += 1
-            elif key == b"f":
-                triangles += max(0, len(words) - 3)
-                if b"-" in line:
-                    words = [b"f", *_absolute(words[1:], counts[b"v"])]
-                corners += [word.partition(b"/")[0] for word in words[1:]]
-            elif key in _PARTS:
+            key = line.split(b" ", 1)[0]
+            if key in _PARTS:
                 parts += 1
             elif key == b"mtllib":
                 libraries.append(line[6:].decode("utf-8", "surrogateescape").strip())
             elif key in _PROGRAMS:
                 raise ObjectError(f"it holds {key.decode()!r}, which runs programs")
+        numbers = {key: [line for line in lines if line.startswith(key + b" ")] for key in _SIZES}
+        polygons = [line for line in lines if line.startswith(b"f ")]
+        triangles += sum(max(0, len(line.split()) - 3) for line in polygons)
+        if any(b"-" in line for line in polygons):
+            polygons = _absolute(lines, counts[b"v"])
+        for key in _SIZES:
+            counts[key] += len(numbers[key])
         if triangles > faces:
             raise ObjectError(f"it holds more than {faces} faces: simplify it first")
         if max(counts.values()) > MOST_VERTICES:
             raise ObjectError(f"it holds more than {MOST_VERTICES} vertices: simplify it first")
         if parts > MOST_PARTS:
             raise ObjectError(f"it holds more than {MOST_PARTS} groups and materials")
-        check_floats(numbers[b"v"])
-        for key in (b"vt", b"vn"):
-            check_floats(numbers[key])
+        for key, (low, high) in _SIZES.items():
+            words = b" ".join(numbers[key]).split()
+            if not low * len(numbers[key]) <= len(words) - len(numbers[key]) <= high * len(numbers[key]):
+                raise ObjectError(f"it is no OBJ: {key.decode()!r} is followed by {low} to {high} numbers")
+            check_floats([word for word in words if word != key])
+        corners = [word for word in _NOT_VERTEX.sub(b"", b" ".join(polygons)).split() if word != b"f"]
         if corners:
             indices = integers(corners)
             if indices.min() < 1:
@@ -68,14 +67,18 @@ def check_obj(path: Path, size: int, faces: int) -> None:
         _check_material(inside(path.parent, library))
 
 
-def _absolute(words: Sequence[bytes], here: int) -> list[bytes]:
-    """Indices that count back from the last vertex, as those that count from the first."""
+def _absolute(lines: Sequence[bytes], here: int) -> list[bytes]:
+    """The faces among lines that follow the vertex `here`: indices that count back from the last vertex made to count from the first."""
     found = []
-    for word in words:
-        (index,) = integers([word.partition(b"/")[0]])
-        if index < -here:
-            raise ObjectError(f"a face names the vertex {index}; {here} come before it")
-        found.append(b"%d" % (index if index >= 0 else here + index + 1))
+    for line in lines:
+        key, *words = line.split()
+        here += key == b"v"
+        if key != b"f":
+            continue
+        indices = integers([word.partition(b"/")[0] for word in words])
+        if len(indices) and indices.min() < -here:
+            raise ObjectError(f"a face names the vertex {indices.min()}; {here} come before it")
+        found.append(b"f " + b" ".join(b"%d" % (i if i >= 0 else here + i + 1) for i in indices))
     return found
 
 
