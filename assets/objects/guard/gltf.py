@@ -17,11 +17,11 @@ import numpy as np
 from assets.errors import ObjectError
 from assets.objects.guard.limits import MOST_PARTS, MOST_VERTICES, PIXELS
 from assets.objects.guard.picture import check_pixels
-from assets.objects.guard.place import read, say
+from assets.objects.guard.place import megabytes, read, say
 from assets.objects.guard.textlines import check_floats
 
-_SIGNS = 2_000_000
-"""Brackets and commas of the description: what it costs to read it goes with them."""
+_TEXT, _SIGNS = 32 << 20, 2_000_000
+"""Length of the description [bytes], and its brackets and commas: what it costs to read it goes with them."""
 _COMPRESSED = ("draco", "meshopt", "quantized_compression", "basisu", "gpu_instancing")
 _TYPES = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -132,6 +132,8 @@ def _chunks(data: memoryview) -> tuple[memoryview, memoryview | None]:
 
 
 def _tree(text: memoryview) -> dict[str, Any]:
+    if len(text) > _TEXT:
+        raise ObjectError(f"its description holds {megabytes(len(text))}; at most {megabytes(_TEXT)} are read")
     raw = bytes(text)
     if sum(map(raw.count, (b"[", b"{", b","))) > _SIGNS:
         raise ObjectError("its description is fuller than that of a mesh")

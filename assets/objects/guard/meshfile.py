@@ -10,11 +10,11 @@ import numpy as np
 
 from assets.errors import ObjectError
 from assets.objects.guard.gltf import check_gltf
-from assets.objects.guard.limits import MESH_BYTES, MOST_FACES
+from assets.objects.guard.limits import MESH_BYTES, MOST_FACES, MOST_VERTICES
 from assets.objects.guard.place import say, size_of
 from assets.objects.guard.ply import check_ply
 from assets.objects.guard.stl import check_stl
-from assets.objects.guard.textlines import check_floats, integers, lines_of
+from assets.objects.guard.textlines import check_floats, check_polygons, integers, lines_of, rows_of
 from assets.objects.guard.wavefront import check_obj
 
 
@@ -67,36 +67,25 @@ def check_msh(path: Path, size: int, faces: int) -> None:
 
 def check_off(path: Path, size: int, faces: int) -> None:
     """OFF: a word, three counts, a line for each vertex and face."""
-    rows = (line for lines in lines_of(path) for line in lines if not line.startswith(b"#"))
-    words = next(rows, b"").split()
+    lines = (line for piece in lines_of(path) for line in piece if line[:1] != b"#")
+    words = next(lines, b"").split()
     if not words or words[0] not in (b"OFF", b"COFF"):
         raise ObjectError("it is no OFF of text")
-    counts = integers((words[1:] or next(rows, b"").split())[:2])
+    counts = integers((words[1:] or next(lines, b"").split())[:2])
     if len(counts) < 2 or min(counts) < 1:
         raise ObjectError("it holds no faces")
-    vertices, triangles = map(int, counts)
-    if triangles > faces or 6 * vertices + 8 * triangles > size:
-        raise ObjectError(f"it says {vertices} vertices and {triangles} faces, and holds {size} bytes; at most {faces} faces are read")
-    points: list[bytes] = []
-    for _ in range(vertices):
-        row = next(rows, b"").split()
-        if len(row) < 3:
-            raise ObjectError("it is cut short in its vertices")
-        points += row[:3]
-    check_floats(points)
-    corners: list[bytes] = []
-    held = 0
-    for _ in range(triangles):
-        row = next(rows, b"").split()
-        if not row or not row[0].isdigit() or not 0 < int(row[0][:6]) < len(row):
-            raise ObjectError("it is cut short in its faces")
-        corners += row[1 : 1 + int(row[0])]
-        held += int(row[0]) - 2
-    if held > faces:
-        raise ObjectError(f"it holds more than {faces} faces: simplify it first")
-    indices = integers(corners)
-    if indices.min() < 0 or indices.max() >= vertices:
-        raise ObjectError(f"a face names a vertex that is not there: there are 0 to {vertices - 1}")
+    vertices, polygons = map(int, counts)
+    if vertices > MOST_VERTICES or polygons > faces:
+        raise ObjectError(f"it says {vertices} vertices and {polygons} faces; at most {MOST_VERTICES} and {faces} are read")
+    for rows in rows_of(lines, vertices, "vertices"):
+        if min(map(len, rows)) < 3:
+            raise ObjectError("one of its vertices has fewer than three coordinates")
+        check_floats([word for row in rows for word in row[:3]])
+    triangles = 0
+    for rows in rows_of(lines, polygons, "faces"):
+        triangles += check_polygons(rows, vertices)
+        if triangles > faces:
+            raise ObjectError(f"it holds more than {faces} faces: simplify it first")
 
 
 FORMATS: dict[str, Callable[[Path, int, int], None]] = {

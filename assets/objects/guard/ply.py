@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from assets.errors import ObjectError
 from assets.objects.guard.limits import MOST_VERTICES
 from assets.objects.guard.place import say
-from assets.objects.guard.textlines import check_floats, integers, lines_of
+from assets.objects.guard.textlines import check_floats, check_polygons, lines_of, rows_of
 
 _HEADER, _MANY = 1 << 16, 10_000
 _SCALARS = {
@@ -190,45 +189,21 @@ def _check_indices(indices: np.ndarray, vertices: int) -> None:
 
 def _text(path: Path, start: int, elements: list[_Element]) -> int:
     """How many triangles there are, when all is in order."""
-    rows = (line for lines in lines_of(path, start) for line in lines)
+    lines = (line for piece in lines_of(path, start) for line in piece)
     triangles = 0
     vertices = next(e.count for e in elements if e.name == "vertex")
     for element in elements:
         places = [i for i, (name, _, _) in enumerate(element.properties) if name in _PLACE]
         if element.name == "vertex" and len(places) < 3:
             raise ObjectError("its vertices have no x, y, z")
-        for words in _in_pieces(rows, element):
+        for words in rows_of(lines, element.count, say(element.name, 20)):
+            if min(map(len, words)) < len(element.properties):
+                raise ObjectError(f"{say(element.name)} of {min(map(len, words))} numbers; {len(element.properties)} are meant")
             if element.name == "vertex":
                 check_floats([row[i] for row in words for i in places])
             elif element.name == "face":
                 first, _, length = element.properties[0]
                 if first not in _INDICES or length is None:
                     raise ObjectError("its faces do not begin with their corners: write it as a binary PLY")
-                corners = [row[1 : 1 + n] for row in words for n in [_count(row)]]
-                triangles += sum(max(0, len(c) - 2) for c in corners)
-                _check_indices(integers([c for face in corners for c in face]), vertices)
+                triangles += check_polygons(words, vertices)
     return triangles
-
-
-def _count(row: list[bytes]) -> int:
-    (n,) = integers(row[:1])
-    if not 0 <= n < len(row):
-        raise ObjectError(f"a face says {n} corners, and holds {len(row) - 1} numbers")
-    return int(n)
-
-
-def _in_pieces(rows: Iterator[bytes], element: _Element) -> Iterator[list[list[bytes]]]:
-    """The words of each row of an element, many rows at a time."""
-    held: list[list[bytes]] = []
-    for k in range(element.count):
-        line = next(rows, None)
-        if line is None:
-            raise ObjectError(f"it is cut short: {k} of {element.count} of {say(element.name)}")
-        held.append(line.split())
-        if len(held[-1]) < len(element.properties):
-            raise ObjectError(f"{say(element.name)} {k} has {len(held[-1])} numbers of {len(element.properties)}")
-        if len(held) == _MANY:
-            yield held
-            held = []
-    if held:
-        yield held

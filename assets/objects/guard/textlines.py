@@ -30,6 +30,23 @@ def lines_of(path: Path, start: int = 0) -> Iterator[list[bytes]]:
         yield [rest.strip()] if rest.strip() else []
 
 
+def rows_of(lines: Iterator[bytes], n: int, what: str) -> Iterator[list[list[bytes]]]:
+    """The words of the next `n` lines, about a megabyte at a time. Raises ObjectError where there are fewer."""
+    held: list[list[bytes]] = []
+    size = 0
+    for k in range(n):
+        line = next(lines, None)
+        if line is None:
+            raise ObjectError(f"it is cut short: {k} of {n} {what}")
+        held.append(line.split())
+        size += len(line)
+        if size > _PIECE:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
 def floats(words: Sequence[bytes]) -> np.ndarray:
     """Numbers in text, (n,). Raises ObjectError."""
     if max(map(len, words), default=0) > 64:
@@ -61,3 +78,15 @@ def check_floats(numbers: np.ndarray | Sequence[bytes]) -> None:
             raise ObjectError(
                 f"a vertex lies at {max(abs(float(low)), abs(float(high))):.3g}; at most {FARTHEST:g} is read, whatever the unit"
             )
+
+
+def check_polygons(rows: list[list[bytes]], vertices: int) -> int:
+    """How many triangles there are in faces that each say how many corners follow, when all corners are of `vertices`. Raises ObjectError."""
+    held = integers([row[0] for row in rows])
+    wrong = next((i for i, (n, row) in enumerate(zip(held, rows, strict=True)) if not 0 <= n < len(row)), None)
+    if wrong is not None:
+        raise ObjectError(f"a face says {held[wrong]} corners, and holds {len(rows[wrong]) - 1} numbers")
+    corners = integers([word for n, row in zip(held, rows, strict=True) for word in row[1 : 1 + n]])
+    if len(corners) and (corners.min() < 0 or corners.max() >= vertices):
+        raise ObjectError(f"a face names a vertex that is not there: there are 0 to {vertices - 1}")
+    return int(np.maximum(held - 2, 0).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -27,21 +28,20 @@ def check_obj(path: Path, size: int, faces: int) -> None:
     highest = triangles = parts = 0
     libraries: list[str] = []
     for lines in _continued(lines_of(path)):
+        groups: dict[bytes, list[bytes]] = defaultdict(list)
         for line in lines:
-            key = line.split(b" ", 1)[0]
-            if key in _PARTS:
-                parts += 1
-            elif key == b"mtllib":
-                libraries.append(line[6:].decode("utf-8", "surrogateescape").strip())
-            elif key in _PROGRAMS:
-                raise ObjectError(f"it holds {key.decode()!r}, which runs programs")
-        numbers = {key: [line for line in lines if line.startswith(key + b" ")] for key in _SIZES}
-        polygons = [line for line in lines if line.startswith(b"f ")]
-        triangles += sum(max(0, len(line.split()) - 3) for line in polygons)
-        if any(b"-" in line for line in polygons):
-            polygons = _absolute(lines, counts[b"v"])
+            groups[line.partition(b" ")[0]].append(line)
+        if program := _PROGRAMS & groups.keys():
+            raise ObjectError(f"it holds {min(program).decode()!r}, which runs programs")
+        libraries += [line[6:].decode("utf-8", "surrogateescape").strip() for line in groups[b"mtllib"]]
+        parts += sum(len(groups[key]) for key in _PARTS)
+        polygons = groups[b"f"]
+        triangles += sum([max(0, len(line.split()) - 3) for line in polygons])
+        text = b" ".join(polygons)
+        if b"-" in text:
+            text = b" ".join(_absolute(lines, counts[b"v"]))
         for key in _SIZES:
-            counts[key] += len(numbers[key])
+            counts[key] += len(groups[key])
         if triangles > faces:
             raise ObjectError(f"it holds more than {faces} faces: simplify it first")
         if max(counts.values()) > MOST_VERTICES:
@@ -49,11 +49,11 @@ def check_obj(path: Path, size: int, faces: int) -> None:
         if parts > MOST_PARTS:
             raise ObjectError(f"it holds more than {MOST_PARTS} groups and materials")
         for key, (low, high) in _SIZES.items():
-            words = b" ".join(numbers[key]).split()
-            if not low * len(numbers[key]) <= len(words) - len(numbers[key]) <= high * len(numbers[key]):
+            words = b" ".join(groups[key]).split()
+            if not low * len(groups[key]) <= len(words) - len(groups[key]) <= high * len(groups[key]):
                 raise ObjectError(f"it is no OBJ: {key.decode()!r} is followed by {low} to {high} numbers")
             check_floats([word for word in words if word != key])
-        corners = [word for word in _NOT_VERTEX.sub(b"", b" ".join(polygons)).split() if word != b"f"]
+        corners = [word for word in _NOT_VERTEX.sub(b"", text).split() if word != b"f"]
         if corners:
             indices = integers(corners)
             if indices.min() < 1:
