@@ -19,7 +19,7 @@ from eval.evaluate import Crew, Opener, open_checkpoint
 from eval.pages.words import chance, plain, points
 from eval.references import REFERENCES
 from eval.results import Report, load_report, write_json
-from eval.sources import SUITES, open_suite
+from eval.sources import open_suite, suite_names
 from eval.statistics.interval import Interval
 from eval.suite import CELLS
 from eval.trial import Rules
@@ -85,8 +85,8 @@ class CompareConfig:
                 raise EvalError(f"{name}={getattr(self, name)} cannot be negative")
         if not 1 <= self.trials <= CELLS:
             raise EvalError(f"trials={self.trials}; an object is tried on 1 to {CELLS} start poses")
-        if self.suite not in SUITES:
-            raise EvalError(f"unknown suite {self.suite!r}; known: {', '.join(SUITES)}; a folder is named by objects=FOLDER")
+        if self.suite not in suite_names():
+            raise EvalError(f"unknown suite {self.suite!r}; known: {', '.join(suite_names())}; a folder is named by objects=FOLDER")
         self.rules()
 
     def rules(self) -> Rules:

@@ -20,7 +20,7 @@ from eval.outcome import Key, Outcome
 from eval.references import REFERENCES, Reference
 from eval.results import Report, read_json
 from eval.robosuite_suite import LOOPS, ROBOSUITE, Lab, abroad, check_guest, lab_for, moved
-from eval.sources import SUITES, open_suite
+from eval.sources import open_suite, suite_names
 from eval.suite import CELLS, Suite
 from eval.trial import Rules
 from hardware.api import Policy
@@ -89,8 +89,8 @@ class EvalConfig:
         for name in ("limit", "execute", "ensemble", "workers", "seed", "videos"):
             if getattr(self, name) < 0:
                 raise EvalError(f"{name}={getattr(self, name)} cannot be negative")
-        if self.suite not in SUITES:
-            raise EvalError(f"unknown suite {self.suite!r}; known: {', '.join(SUITES)}; a folder is named by objects=FOLDER")
+        if self.suite not in suite_names():
+            raise EvalError(f"unknown suite {self.suite!r}; known: {', '.join(suite_names())}; a folder is named by objects=FOLDER")
         if self.loop not in LOOPS:
             raise EvalError(f"unknown loop {self.loop!r}; known: {', '.join(LOOPS)}")
         if self.reference and self.reference not in REFERENCES:

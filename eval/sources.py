@@ -48,7 +48,7 @@ def open_suite(name: str, *, trials: int, seed: int = 0, limit: int | None = Non
         return make_suite(name, open_source(name), trials=trials, seed=seed, limit=limit, source=name)
     folder = find_set(name) or Path(name)
     if not folder.is_dir():
-        raise EvalError(f"suite {name!r} is neither one of {', '.join(_names())} nor a folder of objects")
+        raise EvalError(f"suite {name!r} is neither one of {', '.join(suite_names())} nor a folder of objects")
     source = str(folder.resolve())
     return make_suite(Path(source).name, open_source(source), trials=trials, seed=seed, limit=limit, source=source)
 
@@ -104,10 +104,10 @@ def known_suites(names: Iterable[str]) -> None:
     """Raises EvalError where one is neither a suite nor a folder, before anything is opened."""
     for name in names:
         if name not in SUITES and find_set(name) is None and not Path(name).is_dir():
-            raise EvalError(f"unknown suite {name!r}; known: {', '.join(_names())}, or a folder of objects")
+            raise EvalError(f"unknown suite {name!r}; known: {', '.join(suite_names())}, or a folder of objects")
 
 
-def _names() -> list[str]:
+def suite_names() -> list[str]:
     """Of everything that has one."""
     return [*dict.fromkeys((*SUITES, *known_sets()))]
 

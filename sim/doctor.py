@@ -133,7 +133,7 @@ def report(found: dict) -> str:
         f"  memory   {found['memory_gb']} GB, {found['memory_free_gb']} free",
         f"  disk     {found['disk_free_gb']} GB free here",
         f"  ffmpeg   {found['ffmpeg'] or 'MISSING'}",
-        f"  objects  {f'{count} in {folder}' if folder else 'the six household objects; CEZANNE_OBJECTS names a folder of more'}",
+        f"  objects  {f'{count} in {folder}' if folder else 'the six household objects; `cezanne objects` brings more'}",
         f"Versions, Python {found['python']}",
         *(
             f"  {name:14} {version or ('MISSING' if name in PACKAGES else 'not installed; ' + OPTIONAL[name])}"
@@ -190,10 +190,10 @@ def _objects() -> dict:
     """Where more objects lie, and how many."""
     named = os.environ.get("CEZANNE_OBJECTS", "")
     try:
-        from assets.objects import find_ycb
+        from assets.objects import find_ycb, known_sets
     except ImportError as error:  # a package is missing, which is named above
         return {"folder": None, "count": 0, "problem": f"objects cannot be opened: {error}"}
-    packs = find_ycb()
+    packs = find_ycb() or next(iter(known_sets().values()), None)
     if packs is not None:
         return {"folder": str(packs), "count": sum(1 for _ in packs.glob("*/object.xml")), "problem": None}
     if not named:
