@@ -68,7 +68,7 @@ class Lab:
 
     def __call__(self, item: Graspable, variation: Variation = PLAIN) -> Any:
         """Unconnected; a context manager. Raises EvalError for a variation: those are edits of our scene."""
-        from sim.bridge import RobosuiteRobot  # seconds, and a GL context that must be the only one of its process
+        from sim.bridge import RobosuiteRobot  # takes seconds, in the workers alone
 
         if variation != PLAIN:
             raise EvalError("robosuite's tasks are tried as they are: a perturbation edits our scene, not theirs")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -260,11 +261,13 @@ def test_it_works_with_their_wrapper_and_another_arm(bridge, monkeypatch) -> Non
 
     env = bridge.wheel.robosuite.make("CezanneGrasp", robots="UR5e", objects=(Household("can"),), **BARE)
     wrapped = GymWrapper(VisualizationWrapper(env))
-    first, again, other = (np.asarray(wrapped.reset(seed=seed)[0]) for seed in (1, 1, 2))
+    told: list[Any] = [wrapped.reset(seed=seed)[0] for seed in (1, 1, 2)]
+    first, again, other = told
     np.testing.assert_array_equal(first, again)
     assert (other != first).any()
+    seen: Any
     seen, _, terminated, truncated, _ = wrapped.step(wrapped.action_space.sample())
-    assert np.shape(seen) == wrapped.observation_space.shape
+    assert seen.shape == wrapped.observation_space.shape
     assert not terminated
     assert not truncated
     env.close()
