@@ -14,6 +14,7 @@ import platform
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -89,7 +90,9 @@ class Widener:
             raise AugmentError(f"{platform.node()} does not see {self.out}; choose out= on a file system that all machines share")
         dataset = open_dataset(self.data)
         chain = open_chain(self.chain, self.settings, World.open(self.data))
-        return Widener.Work(self, dataset, chain, DatasetWriter(self.out, self.info))
+        backend = os.environ.get("MUJOCO_GL", "")
+        drawn = {} if backend == read_info(self.out).fingerprint["versions"].get("gl") else {"gl": backend}
+        return Widener.Work(self, dataset, chain, DatasetWriter(self.out, self.info), drawn)
 
     @dataclass(frozen=True)
     class Work:
@@ -99,6 +102,8 @@ class Widener:
         dataset: Dataset
         chain: Chain
         writer: DatasetWriter
+        drawn: dict[str, str]
+        """What an episode says of its pictures: the back end, where it is another than the data set's."""
 
         def __call__(self, job: Job) -> Made:
             """Makes one shard. What an augmentation refuses is noted, and left out."""
@@ -122,7 +127,7 @@ class Widener:
             named = int.from_bytes(hashlib.sha256(shard.encode()).digest()[:8], "little")
             new = self.chain(episode, np.random.default_rng([self.of.seed, named, k, copy]))
             origin = {"source": self.of.info.fingerprint["augment"]["source"], "shard": shard, "episode": k, "copy": copy}
-            return replace(new, provenance={**new.provenance, "origin": origin})
+            return replace(new, provenance={**new.provenance, **self.drawn, "origin": origin})
 
 
 def run(cfg: AugmentConfig) -> dict[str, Any]:
@@ -145,12 +150,13 @@ def run(cfg: AugmentConfig) -> dict[str, Any]:
     todo = [job for job in jobs if not writer.has(job.name)]
     if len(todo) < len(jobs):
         print(f"{out}: {len(jobs) - len(todo)} of {len(jobs)} parts are there already", file=sys.stderr)
-    pictures, failed = 0, []
+    pictures, failed, stalls = 0, [], Counter[str]()
     work = Widener(data, out, info, tuple(cfg.chain), cfg.settings, cfg.copies, cfg.keep, cfg.seed)
     with tqdm(total=cfg.copies * sum(job.last - job.first for job in todo), desc="augment", unit="episode", disable=not todo) as bar:
         done_by = share(work, todo, cfg.workers or None, key=lambda job: job.shard, executor=cfg.executor, address=cfg.address)
         for done in done_by:
             job = todo[done.index]
+            stalls.update(done.stalls)
             if done.error:
                 failed.append(done)
                 bar.write(f"shard {job.name}: {done.error}", file=sys.stderr)
@@ -161,7 +167,7 @@ def run(cfg: AugmentConfig) -> dict[str, Any]:
         raise AugmentError(
             f"{len(failed)} of {len(jobs)} parts failed, the first with: {failed[0].error}; the rest is kept, run again to continue"
         )
-    return _summary(cfg, source, open_dataset(out), pictures, time.monotonic() - begin)
+    return {**_summary(cfg, source, open_dataset(out), pictures, time.monotonic() - begin), "render_stalls": dict(stalls)}
 
 
 def _jobs(source: Dataset, at_once: int) -> Iterator[Job]:

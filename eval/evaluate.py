@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,10 @@ def run(cfg: EvalConfig) -> dict[str, Any]:
     clips = record(policy, suite, report, each=cfg.videos, rules=cfg.rules(), crew=crew, out=out, robot=robot)
     command = "cezanne eval " + " ".join(f"{name}={value}" for name, value in asdict(cfg).items() if value not in ("", 0))
     facts = {"lift": f"{cfg.lift:g} m", "hold": f"{cfg.hold:g} s", "horizon": f"{cfg.horizon:g} s"}
+    if report.stalls:
+        facts["draws that hung"] = ", ".join(f"{count} on {backend}" for backend, count in report.stalls.items())
+    for backend, count in summary.get("drawn_by", {}).items():
+        facts[f"drawn by {backend}"] = f"{count} trials, whose workers took the place of hung ones"
     if "theirs" in summary:
         facts["solved by robosuite's rules"] = "{} of {}".format(*summary["theirs"])
     title = f"{cfg.reference or Path(cfg.checkpoint).resolve().name} on {suite.name}"
@@ -269,6 +274,7 @@ def evaluate_all(
         kept.append(folders[name])
     tried: list[dict[int, Outcome]] = [{} for _ in cells]
     spent, missing = [0.0] * len(cells), [dict[str, str]() for _ in cells]
+    stalls = [Counter[str]() for _ in cells]
     todo: list[tuple[int, int, Job]] = []
     again: list[tuple[int, int]] = []  # what another cell of this call tries
     begun: set[tuple[int, Key]] = set()
@@ -295,20 +301,22 @@ def evaluate_all(
         for done in (crew or Crew()).share(Bench(tuple(stands)), [job for _, _, job in todo]):
             c, t, job = todo[done.index]
             bar.update()
+            stalls[c].update(done.stalls)
             if done.value is None:
                 missing[c].setdefault(job.item.name, done.error)
                 bar.write(f"{job.item.name}: not tried: {done.error}", file=sys.stderr)
                 continue
             now = time.monotonic()
-            tried[c][t] = done.value.row
+            row = replace(done.value.row, gl=done.drawn_by or None)
+            tried[c][t] = row
             spent[c] += now - last
             if done.value.portrait is not None:
                 write_jpeg(_there(kept[c].portrait(job.item.name)), done.value.portrait)
-            kept[c].add(done.value.row, now - last)
+            kept[c].add(row, now - last)
             last = now
             bar.set_postfix_str(_rate(tried), refresh=False)
             if watch is not None:
-                watch(c, done.value.row)
+                watch(c, row)
     for c, t in again:
         key = (cells[c].suite.name, *cells[c].suite.trials[t].key)
         if key in kept[c].found:
@@ -324,6 +332,7 @@ def evaluate_all(
             missing[c],
             len(cell.suite.trials),
             cell.setup(),
+            stalls[c],
         )
         for c, cell in enumerate(cells)
     ]

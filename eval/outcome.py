@@ -63,6 +63,8 @@ class Outcome:
     """Greatest total normal force between the robot and what it touched [N]."""
     path_length: float | None = None
     """Way of the point between the finger pads [m]."""
+    gl: str | None = None
+    """The back end that drew it, where it is not the fingerprint's: the one before hung. None: the fingerprint's."""
     theirs: bool | None = None
     """Where the task is another simulator's: whether it counted as solved by that one's own rule, at any step. None: it has none."""
 

@@ -34,6 +34,7 @@ _COLUMNS = {
     "peak_force": pyarrow.float64(),
     "path_length": pyarrow.float64(),
     "latency_ms": pyarrow.float64(),
+    "gl": pyarrow.string(),
     "theirs": pyarrow.bool_(),
 }
 _ABOUT = b"cezanne"
@@ -56,6 +57,9 @@ class Report:
     """Trials that were to be run; 0: as many as there are rows."""
     setup: Mapping[str, Any] = field(default_factory=dict)
     """What a trial needs to be run again, besides its row: policy, source of the objects by suite, rules."""
+
+    stalls: Mapping[str, int] = field(default_factory=dict)
+    """Draws of this run that hung, by back end; the workers were replaced and their trials run again."""
 
     def __post_init__(self) -> None:
         twice = [key for key, count in Counter(row.key for row in self.rows).items() if count > 1]
@@ -90,7 +94,10 @@ class Report:
             "reasons": {reason.value: reasons[reason] for reason in (Reason.SUCCESS, *FAILURES)},
             "per_object": {name: list(count) for name, count in by_object(control).items()},
             "table": self.digest(),
+            "render_stalls": dict(self.stalls),
         }
+        if elsewhere := Counter(row.gl for row in ran if row.gl is not None):
+            told["drawn_by"] = dict(elsewhere)
         judged = [row.theirs for row in ran if row.theirs is not None]
         if judged:
             told["theirs"] = [sum(judged), len(judged)]
@@ -122,7 +129,7 @@ class Report:
     def save(self, folder: Path) -> None:
         """Writes `trials.parquet`, which says all about itself, and `summary.json`, each whole or not at all."""
         about = {"suite": self.suite, "seconds": self.seconds, "fingerprint": dict(self.fingerprint), "missing": dict(self.missing)}
-        about |= {"planned": self.planned, "setup": dict(self.setup)}
+        about |= {"planned": self.planned, "setup": dict(self.setup), "stalls": dict(self.stalls)}
         columns = {name: pyarrow.array([row.row()[name] for row in self.rows], kind) for name, kind in _COLUMNS.items()}
         table = pyarrow.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about).encode()})
         path = folder / "trials.parquet"
@@ -149,6 +156,7 @@ def joined(reports: Sequence[Report]) -> Report:
         {name: why for report in reports for name, why in report.missing.items()},
         sum(report.planned or len(report.rows) for report in reports),
         {**first.setup, "sources": sources} if first.setup else {},
+        dict(sum((Counter(report.stalls) for report in reports), Counter())),
     )
 
 

@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from assets.graspable import Graspable
 from assets.objects import open_objects
 from assets.toys import ToySet
 from episodes import Dataset, DatasetInfo, DatasetWriter, open_dataset
+from episodes.dataset import read_info
 from sim.camera import described
 from sim.errors import SceneError
 from sim.expert import VERSION, Expert, ExpertConfig
@@ -95,7 +97,9 @@ class Collector:
     def __call__(self) -> Collector.Work:
         if not (self.path / "dataset.json").exists():  # the driver made it
             raise SceneError(f"{platform.node()} does not see {self.path}; choose out= on a file system that all machines share")
-        return Collector.Work(self, DatasetWriter(self.path, self.info))
+        backend = os.environ.get("MUJOCO_GL", "")
+        drawn = {} if backend == read_info(self.path).fingerprint.get("gl") else {"gl": backend}
+        return Collector.Work(self, DatasetWriter(self.path, self.info), drawn)
 
     @dataclass(frozen=True)
     class Work:
@@ -103,6 +107,8 @@ class Collector:
 
         collector: Collector
         writer: DatasetWriter
+        drawn: dict[str, str]
+        """What an episode says of its pictures: the back end, where it is another than the data set's."""
 
         def __call__(self, job: Job) -> int:
             """Makes one object's shard and returns the number of its demonstrations."""
@@ -114,7 +120,7 @@ class Collector:
                     if len(episodes) == job.demos:
                         break
                     rng = np.random.default_rng([made.seed, job.number, attempt])
-                    episode = expert.demonstrate(rng, {"seed": made.seed, "toy": job.number, "attempt": attempt})
+                    episode = expert.demonstrate(rng, {"seed": made.seed, "toy": job.number, "attempt": attempt, **self.drawn})
                     if episode is not None:
                         episodes.append(episode)
             self.writer.write(job.name, episodes)
@@ -139,9 +145,10 @@ def run(cfg: CollectConfig) -> dict[str, Any]:
     todo = [job for job in jobs if not writer.has(job.name)]
     if len(todo) < len(jobs):
         print(f"{out}: {len(jobs) - len(todo)} of {len(jobs)} objects are there already", file=sys.stderr)
-    made, failed = 0, []
+    made, failed, stalls = 0, [], Counter[str]()
     with tqdm(total=sum(job.demos for job in todo), desc="collect", unit="demo", disable=not todo) as bar:
         for done in share(collector, todo, cfg.workers or None, executor=cfg.executor, address=cfg.address):
+            stalls.update(done.stalls)
             if done.error:
                 failed.append(done)
                 bar.write(f"object {todo[done.index].obj.name}: {done.error}", file=sys.stderr)
@@ -153,7 +160,7 @@ def run(cfg: CollectConfig) -> dict[str, Any]:
         raise SceneError(
             f"{len(failed)} of {len(jobs)} objects failed, the first with: {failed[0].error}; the rest is kept, run again to continue"
         )
-    return _summary(open_dataset(out), len(jobs), made, time.monotonic() - begin)
+    return _summary(open_dataset(out), len(jobs), made, time.monotonic() - begin, stalls)
 
 
 def _objects(cfg: CollectConfig) -> tuple[tuple[Graspable, ...], ToySet | None]:
@@ -184,7 +191,7 @@ def _refuse_other(out: Path, info: DatasetInfo) -> None:
         raise SceneError(f"{out} was collected with other settings ({differ}); choose another out=, or remove it")
 
 
-def _summary(dataset: Dataset, toys: int, made: int, seconds: float) -> dict[str, Any]:
+def _summary(dataset: Dataset, toys: int, made: int, seconds: float, stalls: Counter[str]) -> dict[str, Any]:
     solved = {dataset.provenance(k)["toy"] for k in range(len(dataset))}
     return {
         "demonstrations": len(dataset),
@@ -192,4 +199,5 @@ def _summary(dataset: Dataset, toys: int, made: int, seconds: float) -> dict[str
         "toys_solved": len(solved),
         "seconds": round(seconds, 1),
         "per_minute": round(60 * made / seconds, 1) if made else 0.0,
+        "render_stalls": dict(stalls),
     }

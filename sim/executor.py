@@ -21,6 +21,10 @@ class Done:
     error: str = ""
     """Why there is no value: what the work raised, or that the worker died on this item twice."""
     trace: str = ""
+    stalls: tuple[str, ...] = ()
+    """Back ends on which a draw of this item passed its deadline, one for each worker that was killed for it."""
+    drawn_by: str = ""
+    """The back end of the worker that did it, where that is not the run's: it took the place of one that was killed."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,17 @@ class Lost:
     reason: str
 
 
+@dataclass(frozen=True)
+class Stalled:
+    """A draw of the worker passed its deadline, and it was killed."""
+
+    seconds: float
+    """The deadline [s]."""
+
+
+Said = Ready | Done | Lost | Stalled
+
+
 class Executor(Protocol):
     """Runs workers, each of which does one item at a time. Who opened it closes it, and no worker is left."""
 
@@ -43,16 +58,16 @@ class Executor(Protocol):
         """Workers to have at a time."""
         ...
 
-    def launch(self) -> Hashable:
-        """Starts a worker. It says Ready, now or when there is room for it."""
+    def launch(self, backend: str) -> Hashable:
+        """Starts a worker that draws with a back end. It says Ready, now or when there is room for it."""
         ...
 
     def send(self, worker: Hashable, index: int, item: Any) -> None:
         """Gives an item to a worker that is Ready or Done. A worker that has died meanwhile is received as Lost."""
         ...
 
-    def receive(self) -> Sequence[tuple[Hashable, Ready | Done | Lost]]:
-        """Waits until at least one worker says something. After Lost a worker is forgotten."""
+    def receive(self) -> Sequence[tuple[Hashable, Said]]:
+        """Waits until at least one worker says something, or must be killed. After Lost or Stalled a worker is forgotten."""
         ...
 
     def stop(self, worker: Hashable) -> None:

@@ -14,6 +14,9 @@ directory, and the back end that renders here, since pictures of two back ends d
 tells of lost workers on stdout.
 Files that are written or read by workers must be on a file system that all machines share.
 
+An actor owns a process that does its work, since a draw that hangs in a driver can only be killed from outside, and since whoever asks Ray
+why an actor died is told little.
+
 What is unpickled here never comes from a file: it is what the driver of this run sent, over Ray's own transport, which pickles all it
 carries. It travels as bytes so that an actor imports `sim` before anything of it, and gets arrays that it may write to, as a spawned
 process does. Who can reach a cluster can run code on it, with or without Cezanne: hence the token.
@@ -21,17 +24,22 @@ process does. Who can reach a cluster can run code on it, with or without Cezann
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
 import sys
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sim.errors import SceneError
-from sim.executor import Desk, Done, Lost, Ready, Start, failed
+from sim.executor import Done, Lost, Said, Stalled, Start, failed
+from sim.executor_local import Processes
+from sim.packed import Packed
+from sim.watchdog import VARIABLE
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a private cluster reports to nobody
 try:
@@ -102,8 +110,8 @@ def _knock(address: str) -> None:
 
 def _environment() -> dict[str, Any]:
     path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")]))
-    backend = {name: os.environ[name] for name in ("MUJOCO_GL",) if os.environ.get(name)}
-    return {"env_vars": {"PYTHONPATH": path} | backend}
+    told = {name: os.environ[name] for name in ("MUJOCO_GL", VARIABLE) if os.environ.get(name)}
+    return {"env_vars": {"PYTHONPATH": path} | told}
 
 
 class Actors:
@@ -115,9 +123,10 @@ class Actors:
         self._inherited = cloudpickle.dumps(start), os.getcwd(), [folder for folder in sys.path if folder]
         self._awaited: dict[Any, tuple[Any, int]] = {}  # reference to its actor and the item's index
         self._live: set[Any] = set()
+        self._numbers = itertools.count()
 
-    def launch(self) -> Hashable:
-        actor = self._make.remote(*self._inherited)
+    def launch(self, backend: str) -> Hashable:
+        actor = self._make.remote(*self._inherited, backend, next(self._numbers))
         self._live.add(actor)
         self._awaited[actor.ready.remote()] = actor, -1
         return actor
@@ -125,11 +134,16 @@ class Actors:
     def send(self, worker: Any, index: int, item: Any) -> None:
         self._awaited[worker.work.remote(index, cloudpickle.dumps(item))] = worker, index
 
-    def receive(self) -> list[tuple[Hashable, Ready | Done | Lost]]:
+    def receive(self) -> list[tuple[Hashable, Said]]:
         (reference,), _ = ray.wait(list(self._awaited), num_returns=1)
         actor, index = self._awaited.pop(reference)
         try:
-            return [(actor, ray.get(reference))]
+            said = ray.get(reference)
+            if isinstance(said, Lost | Stalled):
+                self._kill(actor)
+            elif isinstance(said, Done) and said.value is not None:
+                said = replace(said, value=cloudpickle.loads(said.value))
+            return [(actor, said)]
         except RayTaskError as error:  # what came of the item cannot be pickled
             return [(actor, failed(index, error.cause if isinstance(error.cause, Exception) else error))]
         except RayError as error:
@@ -153,19 +167,25 @@ class Actors:
 
 
 class _Actor:
-    """A worker. To find this class its process imports `sim` before anything of ours can import mujoco."""
+    """A worker, of one process. To find this class the actor imports `sim` before anything of ours can import mujoco."""
 
-    def __init__(self, start: bytes, directory: str, path: list[str]) -> None:
+    def __init__(self, start: bytes, directory: str, path: list[str], backend: str, number: int) -> None:
         sys.path.extend(folder for folder in path if folder not in sys.path)
         with suppress(OSError):  # another machine may not have it
             os.chdir(directory)
-        self._desk = Desk(cloudpickle.loads(start))
+        self._processes = Processes(Packed(start), 1, number)
+        self._process = self._processes.launch(backend)
 
-    def ready(self) -> Ready:
-        return Ready()
+    def ready(self) -> Said:
+        return self._said()
 
-    def work(self, index: int, item: bytes) -> Done:
-        return self._desk(index, cloudpickle.loads(item))
+    def work(self, index: int, item: bytes) -> Said:
+        self._processes.send(self._process, index, item)
+        return self._said()
+
+    def _said(self) -> Said:
+        ((_, said),) = self._processes.receive()
+        return said
 
 
 def _line(error: Exception) -> str:

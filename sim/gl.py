@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -32,6 +32,9 @@ BACKENDS = ("osmesa", "egl")
 masks a second of one core); OSMesa comes first because it cannot hang and is the same on every machine that takes the wheel's."""
 DEADLINE = 30.0
 """How long a back end may take to show its first picture [s]; a second is usual, a cold disk takes ten."""
+WORKER = "CEZANNE_WORKER"
+"""Variable of the environment: the number of a process among those that its parent started."""
+_TOLD = "CEZANNE_GL"
 SYSTEM_OSMESA = ("libOSMesa.so", "libOSMesa.so.8", "libOSMesa.so.6")
 
 
@@ -56,7 +59,7 @@ def setup() -> str | None:
     os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: with one process per core, threads of its own only get in the way
     backend = os.environ.get("MUJOCO_GL", "").lower()
     if not backend:
-        backend = _chosen() or ""
+        backend = os.environ.get(_TOLD) or _chosen() or ""
         if backend:
             os.environ["MUJOCO_GL"] = backend
     if backend == "osmesa":
@@ -76,24 +79,43 @@ def require() -> None:
 
 
 @contextmanager
-def leave_choice_to_children() -> Iterator[None]:
-    """While it lasts, new processes choose for themselves.
+def children(backend: str, number: int = 0) -> Iterator[None]:
+    """While it lasts, new processes render with a back end; `number` tells them apart where they share several GPUs.
 
     Where OSMesa is the wheel's, mujoco cannot be imported under MUJOCO_GL=osmesa before sim has loaded it; a spawned process imports its
-    main module first, in whatever order that is written.
+    main module first, in whatever order that is written. So it is told by a name that only `setup` reads.
     """
-    backend, source = os.environ.get("MUJOCO_GL", ""), "system"
-    if backend.lower() == "osmesa":
+    source = "system"
+    if backend == "osmesa":
         with suppress(GLError):
             source = load_osmesa()
-    if source == "system":
-        yield
-        return
-    del os.environ["MUJOCO_GL"]
+    changed = {
+        "MUJOCO_GL": backend if source == "system" else "",
+        _TOLD: backend,
+        WORKER: str(number),
+        "PYOPENGL_PLATFORM": "",
+    }
+    before = {name: os.environ.get(name) for name in changed}
+    _change(changed)
     try:
         yield
     finally:
-        os.environ["MUJOCO_GL"] = backend
+        _change(before)
+
+
+def _change(values: Mapping[str, str | None]) -> None:
+    """Sets variables of the environment; those without a value are removed."""
+    for name, value in values.items():
+        if value:
+            os.environ[name] = value
+        else:
+            os.environ.pop(name, None)
+
+
+@cache
+def other(backend: str) -> str:
+    """A back end that renders here too, tried in a child process; the same where there is none."""
+    return next((name for name in BACKENDS if name != backend and probe(name).ok), backend)
 
 
 def new_context() -> Any:

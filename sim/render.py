@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -11,11 +14,13 @@ import mujoco
 import numpy as np
 
 from assets.graspable import VISUAL
-from sim import gl
+from sim import gl, watchdog
 from sim.errors import SceneError
 
 _HIDDEN = 5
 """A geom group that is never drawn."""
+_SMALL = 256
+"""A buffer of so many pixels a side is made first; a larger one when a larger picture is asked for."""
 
 
 class Renderer:
@@ -23,8 +28,10 @@ class Renderer:
 
     def __init__(self, model: mujoco.MjModel, *, shadows: bool = False) -> None:
         self._model, self._shadows = model, shadows
-        self._context = _context(threading.get_ident())
-        self._context.make_current()
+        self._mark = watchdog.mark()
+        with self._mark:
+            self._context = _context(os.getpid(), threading.get_ident())
+            self._context.make_current()
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 8)
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._scene.flags[flag] = shadows
@@ -35,7 +42,10 @@ class Renderer:
         self._option.tendongroup[:] = 0
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._gl = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        buffer = model.vis.global_
+        self._most = min(buffer.offwidth, buffer.offheight)
+        with self._mark, _small(buffer):
+            self._gl = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         self._gl.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR  # as it is kept: distances far away stay exact
         self._drawn = np.flatnonzero(np.isin(model.geom_group, (0, VISUAL)))
         self._object = model.geom_bodyid[self._drawn] == mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "object")
@@ -73,8 +83,9 @@ class Renderer:
 
     def close(self) -> None:
         """Gives the model's textures and meshes back; idempotent."""
-        self._context.make_current()
-        self._gl.free()
+        with self._mark:
+            self._context.make_current()
+            self._gl.free()
 
     def __enter__(self) -> Renderer:
         return self
@@ -122,19 +133,33 @@ class Renderer:
         groups[self._drawn] = kept
 
     def _draw(self, size: int, depth: np.ndarray | None = None) -> np.ndarray:
-        if size > min(self._gl.offWidth, self._gl.offHeight):
-            raise SceneError(f"a picture of {size} px; this scene draws at most {min(self._gl.offWidth, self._gl.offHeight)} px a side")
-        self._context.make_current()
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gl)
+        if size > self._most:
+            raise SceneError(f"a picture of {size} px; this scene draws at most {self._most} px a side")
         rect, colours = mujoco.MjrRect(0, 0, size, size), np.empty((size, size, 3), np.uint8)
-        mujoco.mjr_render(rect, self._scene, self._gl)
-        mujoco.mjr_readPixels(colours, depth, rect, self._gl)
+        with self._mark:
+            self._context.make_current()
+            if size > min(self._gl.offWidth, self._gl.offHeight):
+                mujoco.mjr_resizeOffscreen(self._most, self._most, self._gl)
+            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gl)
+            mujoco.mjr_render(rect, self._scene, self._gl)
+            mujoco.mjr_readPixels(colours, depth, rect, self._gl)
         return colours[::-1]  # GL's first row is the bottom
 
 
+@contextmanager
+def _small(buffer: Any) -> Iterator[None]:
+    """While it lasts, a model asks for a buffer of 256 px at most: one of 1280 px is 25 MB and 10 ms, and few draw so large."""
+    most = buffer.offwidth, buffer.offheight
+    buffer.offwidth, buffer.offheight = (min(side, _SMALL) for side in most)
+    try:
+        yield
+    finally:
+        buffer.offwidth, buffer.offheight = most
+
+
 @cache
-def _context(thread: int) -> Any:
-    """The GL context of a thread, for as long as the process lives: a new one is slow: drivers compile shaders again."""
+def _context(process: int, thread: int) -> Any:
+    """The GL context of a thread, for as long as the process lives: a new one is slow, drivers compile shaders again. A fork has none."""
     context = gl.new_context()
     atexit.register(context.free)  # while what it needs is still there
     return context

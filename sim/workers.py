@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sim.backlog import Backlog
+from sim import gl
+from sim.dispatch import Dispatch
 from sim.errors import SceneError
-from sim.executor import Desk, Done, Executor, Ready, Start
+from sim.executor import Desk, Done, Executor, Start
 from sim.executor_local import open_processes
 
 __all__ = ["EXECUTORS", "Done", "check_executor", "share"]
 
 EXECUTORS = ("local", "ray")
-_ATTEMPTS = 2
-_STARTS = 3
-"""So many starts in a row for each place may fail before that is taken for the rule."""
 
 
 def share(
@@ -41,11 +38,13 @@ def share(
         executor: `local` or `ray`.
         address: of the Ray cluster, see `sim/executor_ray.py`.
 
-    What the work raises is that item's result. A worker that dies is replaced and its item tried once more.
+    What the work raises is that item's result. A worker that dies is replaced and its item tried once more; one whose draw passes its
+    deadline (`sim/watchdog.py`) is killed and replaced by one that draws with the other back end, which is said on stderr and in the
+    results of the items.
 
     Raises:
-        SceneError: no such executor, no such cluster, or no worker starts. What `start` raises is raised where workers=0 runs it here,
-            and the result of every item elsewhere.
+        SceneError: no such executor, no such cluster, no worker starts, or nothing is drawn any more. What `start` raises is raised
+            where workers=0 runs it here, and the result of every item elsewhere.
     """
     check_executor(executor, address)
     if workers is not None and workers < 0:
@@ -72,7 +71,7 @@ def _share(start: Start, items: Sequence[Any], workers: int | None, key: Any, ex
         return
     keys = [() if key is None else (key(item),) for item in items]
     with _open(start, workers, executor, address, len(items)) as where:
-        yield from _dispatch(where, items, keys)
+        yield from Dispatch(where, items, keys, gl.setup() or "")
 
 
 def _open(start: Start, workers: int | None, executor: str, address: str, most: int) -> AbstractContextManager[Executor]:
@@ -81,45 +80,3 @@ def _open(start: Start, workers: int | None, executor: str, address: str, most: 
     from sim.executor_ray import open_ray
 
     return open_ray(start, min(workers, most) if workers else None, address)
-
-
-def _dispatch(where: Executor, items: Sequence[Any], keys: Sequence[Hashable]) -> Iterator[Done]:
-    backlog = Backlog(keys)
-    starting: set[Hashable] = set()
-    busy: dict[Hashable, int] = {}  # worker to the item's index
-    deaths: Counter[int] = Counter()
-    stillborn = 0
-
-    def occupy(worker: Hashable, last: Hashable = None) -> None:
-        if not backlog:
-            where.stop(worker)
-            return
-        index = backlog.take(last, {keys[k] for k in busy.values()})
-        busy[worker] = index
-        where.send(worker, index, items[index])
-
-    while backlog or busy:
-        for _ in range(min(where.size - len(busy), len(backlog)) - len(starting)):
-            starting.add(where.launch())
-        finished: list[Done] = []
-        for worker, said in where.receive():
-            if isinstance(said, Ready):
-                starting.remove(worker)
-                stillborn = 0
-                occupy(worker)
-            elif isinstance(said, Done):
-                finished.append(said)
-                occupy(worker, keys[busy.pop(worker)])
-            elif worker in starting:
-                starting.remove(worker)
-                stillborn += 1
-                if stillborn == _STARTS * where.size:
-                    raise SceneError(f"no worker starts; the last of {stillborn} in a row died at once ({said.reason})")
-            else:
-                index = busy.pop(worker)
-                deaths[index] += 1
-                if deaths[index] < _ATTEMPTS:
-                    backlog.put_back(index)
-                else:
-                    finished.append(Done(index, error=f"the worker process died {deaths[index]} times ({said.reason})"))
-        yield from finished

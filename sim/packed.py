@@ -1,0 +1,42 @@
+"""Work that travels as bytes, into a process that belongs to an actor of a cluster."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+_DEATH_OF_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A `Start` as an actor was sent it. What it starts takes items and gives results as bytes too.
+
+    The bytes come from the driver of this run, never from a file. They are cloudpickle's, which pickle reads; of what was defined in a
+    script they name Ray, which is imported then, and only then.
+    """
+
+    start: bytes
+
+    def __call__(self) -> Callable[[bytes], bytes]:
+        """Starts the work, and sees to it that this process ends with the actor, however that ends."""
+        ctypes.CDLL(None).prctl(_DEATH_OF_PARENT, signal.SIGKILL)
+        if os.getppid() == 1:  # it was gone before
+            os._exit(1)
+        work = pickle.loads(self.start)()
+        return lambda item: _packed(work(pickle.loads(item)))
+
+
+def _packed(value: Any) -> bytes:
+    try:
+        return pickle.dumps(value)
+    except Exception:
+        from ray import cloudpickle  # pyright: ignore[reportMissingImports]
+
+        return cloudpickle.dumps(value)
