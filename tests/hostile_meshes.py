@@ -136,6 +136,11 @@ MESHES = [
     file("nan.stl", "not finite", lambda: stl(2, FACE + NAN_FACE)),
     file("none.stl", "no faces", lambda: stl(0, b"")),
     file("head.stl", "cut short", b"\1" * 50),
+    file(
+        "unended.stl",
+        "cut short or damaged: 1 faces",
+        "solid x\nfacet normal 0 0 1\nouter loop\n" + "vertex 0 0 0\n" * 3 + "endloop\nendfacet\n",
+    ),
     file("endless.stl", "a line of more than", lambda: b"solid x\nfacet normal " + b"0" * (20 << 20)),
     file("inf.stl", "not finite", "solid x\nfacet normal 0 0 1\nouter loop\n" + "vertex 0 inf 0\n" * 3 + "endloop\nendfacet\nendsolid\n"),
     file("half.stl", "cut short or damaged", "solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\n"),

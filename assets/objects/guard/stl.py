@@ -33,7 +33,7 @@ def check_stl(path: Path, size: int, faces: int) -> None:
 
 
 def _text(path: Path, faces: int) -> None:
-    count = corners = 0
+    count = corners = ended = 0
     for lines in lines_of(path):
         points = []
         for line in lines:
@@ -41,6 +41,8 @@ def _text(path: Path, faces: int) -> None:
             key = words[0].lower()
             if key == b"facet":
                 count += 1
+            elif key == b"endsolid":
+                ended += 1
             elif key == b"vertex":
                 if len(words) != 4:
                     raise ObjectError("it is no STL: a vertex has three coordinates")
@@ -51,5 +53,5 @@ def _text(path: Path, faces: int) -> None:
         check_floats(points)
     if not count:
         raise ObjectError("it holds no faces")
-    if corners != 3 * count:
+    if corners != 3 * count or not ended:
         raise ObjectError(f"it is cut short or damaged: {count} faces, {corners} corners")

@@ -81,7 +81,7 @@ def check_floats(numbers: np.ndarray | Sequence[bytes]) -> None:
 
 
 def check_polygons(rows: list[list[bytes]], vertices: int) -> int:
-    """How many triangles there are in faces that each say how many corners follow, when all corners are of `vertices`. Raises ObjectError."""
+    """How many triangles there are in faces that say how many corners follow, when all are of `vertices`. Raises ObjectError."""
     held = integers([row[0] for row in rows])
     wrong = next((i for i, (n, row) in enumerate(zip(held, rows, strict=True)) if not 0 <= n < len(row)), None)
     if wrong is not None:
