@@ -158,6 +158,13 @@ VERBS = (
         "cezanne calibrate step=board",
     ),
     Verb(
+        "convert",
+        "episodes.convert:ConvertConfig",
+        "episodes.convert:run",
+        "a data set to LeRobotDataset v3.0, or from it",
+        "cezanne convert data=data/toys out=data/toys-lerobot",
+    ),
+    Verb(
         "record",
         "deploy.record:RecordConfig",
         "deploy.record:run",

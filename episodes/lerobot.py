@@ -52,6 +52,8 @@ class LeRobotSource:
     lengths: np.ndarray
     """Frames of each episode, (N,) int64."""
     instructions: tuple[str, ...]
+    columns_there: frozenset[str]
+    """Names of all features."""
 
     def __init__(self, path: str | Path) -> None:
         """Raises StoreError for another version or layout, and for what is missing, malformed or absurdly large."""
@@ -74,6 +76,7 @@ class LeRobotSource:
         self.fps, self.robot = float(fps), (robot or "unknown")[:128]
         self._keys = _find_cameras(features, self.path)
         self.cameras = {name: _size(features[key], f"{self.path}: {key}") for name, key in self._keys.items()}
+        self.columns_there = frozenset(map(str, features))
         self._videos = {name for name, key in self._keys.items() if features[key]["dtype"] == "video"}
         self.joints = _find_joints(features.get(_STATE), f"{self.path}: {_STATE}")
         self._open_episodes(_count(info.get("total_episodes"), _EPISODES, f"{self.path}: total_episodes"))
@@ -113,6 +116,42 @@ class LeRobotSource:
         if not np.isfinite(states).all():
             raise StoreError(f"{self.path}: {_STATE} is not finite")
         return states
+
+    def columns(self, k: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Columns of episode k, each (T, ...). Raises StoreError where one is missing or is no array of one shape."""
+        chunk, number = (self._episodes[f"data/{what}_index"][k] for what in ("chunk", "file"))
+        file = self.path / "data" / f"{_FILE.format(chunk, number)}.parquet"
+        table = _open_table(file, _FRAMES)
+        row = {episode: row for row, episode in _beginnings(table, file)}.get(k)
+        if row is None:
+            raise StoreError(f"{file} does not hold episode {k}")
+        length = int(self.lengths[k])
+        found = _slice(table, names, row, length, file)
+        for name, values in found.items():
+            if len(values) != length or values.dtype == object:
+                raise StoreError(f"{file}: {name} of episode {k} is not {length} rows of one shape")
+        return found
+
+    def pictures(self, camera: str, k: int) -> np.ndarray:
+        """All pictures of a camera in episode k, (T, H, W, 3) uint8, RGB. Raises StoreError."""
+        (height, width), length = self.cameras[camera], int(self.lengths[k])
+        if length * height * width * 3 > _PICTURES:
+            raise StoreError(f"{self.path}: episode {k} has {length} pictures of {height} x {width} px; that is more than is held at once")
+        if camera in self._videos:
+            file, begin = self._video(camera, k)
+            raw = _run(file, max(0.0, begin - 0.5 / self.fps), ["-frames:v", str(length), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"])
+            if len(raw) != length * height * width * 3:
+                raise StoreError(f"{file}: {len(raw)} bytes of pictures, episode {k} has {length} of {height} x {width} px")
+            return np.frombuffer(raw, np.uint8).reshape(length, height, width, 3)
+        chunk, number = (self._episodes[f"data/{what}_index"][k] for what in ("chunk", "file"))
+        file = self.path / "data" / f"{_FILE.format(chunk, number)}.parquet"
+        table = _open_table(file, _FRAMES)
+        row = {episode: row for row, episode in _beginnings(table, file)}.get(k)
+        if row is None:
+            raise StoreError(f"{file} does not hold episode {k}")
+        values = _rows(table, self._keys[camera], [(row + t, t) for t in range(length)], file)
+        what = f"{self.path}: {camera} of episode {k}"
+        return np.stack([_decode(values.get(t), (height, width), what) for t in range(length)])
 
     def _chosen(self, episodes: Sequence[int] | None) -> list[int]:
         chosen = list(range(len(self))) if episodes is None else [int(k) for k in episodes]
@@ -177,13 +216,18 @@ class LeRobotSource:
 
     def _frame(self, camera: str, k: int) -> np.ndarray:
         """First frame of an episode from its video."""
+        file, begin = self._video(camera, k)
+        return _decode(_grab(file, max(0.0, begin - 0.5 / self.fps)), self.cameras[camera], f"{file} at {begin:g} s")
+
+    def _video(self, camera: str, k: int) -> tuple[Path, float]:
+        """The video that shows an episode, and where in it the episode begins [s]."""
         chunk, number, begin = (self._episodes[f"videos/{self._keys[camera]}/{what}"][k] for what in _VIDEO)
         if isinstance(begin, bool) or not isinstance(begin, int | float) or not 0 <= begin < 1e7:
             raise StoreError(f"{self.path}: episode {k} begins at {begin!r} s of its video")
         file = self.path / "videos" / self._keys[camera] / f"{_FILE.format(chunk, number)}.mp4"
         if not file.is_file():
             raise StoreError(f"no video {file}")
-        return _decode(_grab(file, max(0.0, begin - 0.5 / self.fps)), self.cameras[camera], f"{file} at {begin:g} s")
+        return file, float(begin)
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -302,11 +346,35 @@ def _rows(table: pq.ParquetFile, column: str, rows: Sequence[tuple[int, int]], f
     return found
 
 
+def _slice(table: pq.ParquetFile, names: Sequence[str], row: int, length: int, file: Path) -> dict[str, np.ndarray]:
+    """Some rows of columns as arrays; a few are held at a time."""
+    if missing := set(names) - set(table.schema_arrow.names):
+        raise StoreError(f"{file} has no column {min(missing)!r}")
+    found: dict[str, list[Any]] = {name: [] for name in names}
+    begin = 0
+    try:
+        for batch in table.iter_batches(1024, columns=list(names)):
+            first, last = max(row - begin, 0), min(row + length - begin, len(batch))
+            if first < last:
+                for name in names:
+                    found[name] += batch.column(name)[first:last].to_pylist()
+            begin += len(batch)
+            if begin >= row + length:
+                break
+        return {name: np.array(values) for name, values in found.items()}
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise StoreError(f"cannot read {file}: {str(error)[:160]}") from error
+
+
 def _grab(file: Path, after: float) -> bytes:
-    """The first frame at or after a time [s], as PNG. The file is read as MP4 and opens no other."""
+    """The first frame at or after a time [s], as PNG."""
+    return _run(file, after, ["-frames:v", "1", "-c:v", "png", "-pix_fmt", "rgb24", "-f", "image2pipe", "-"])
+
+
+def _run(file: Path, after: float, give: Sequence[str]) -> bytes:
+    """What ffmpeg makes of a video from a time [s] on. The file is read as MP4 and opens no other."""
     ask = ["-nostdin", "-v", "error", "-threads", "1", "-max_pixels", str(_PIXELS), "-protocol_whitelist", "file", "-f", "mov"]
-    give = ["-map", "0:v:0", "-frames:v", "1", "-c:v", "png", "-pix_fmt", "rgb24", "-f", "image2pipe", "-"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), *ask, "-ss", f"{after:.6f}", "-i", f"file:{file.resolve()}", *give]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *ask, "-ss", f"{after:.6f}", "-i", f"file:{file.resolve()}", "-map", "0:v:0", *give]
     try:
         made = subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
