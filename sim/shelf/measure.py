@@ -20,6 +20,8 @@ from sim.workers import share
 
 AREA = 0.05
 """Poses lie within this distance of the middle of the workspace, in x and y [m]."""
+_FEW = 16
+"""So many objects come to rest sooner than a process starts."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,13 @@ class Job:
 
 def measure_all(jobs: Sequence[Job], workers: int | None) -> Iterator[tuple[Job, Meta | str]]:
     """What is known of each pack when all was tried, or why that cannot be; in the order in which they are done."""
-    for done in share(_start, jobs, workers):
+    for done in share(_start, jobs, 0 if len(jobs) <= _FEW and not any(job.robots for job in jobs) else workers):
         yield jobs[done.index], done.error or done.value
 
 
 def settle_all(things: Sequence[Graspable | Path], workers: int | None) -> Iterator[tuple[int, Rest | str]]:
     """How each object (or pack in a folder) lies now, or what is wrong with it, by its number; in the order in which they are done."""
-    for done in share(_start_settling, things, workers):
+    for done in share(_start_settling, things, 0 if len(things) <= _FEW else workers):
         yield done.index, done.error or done.value
 
 
