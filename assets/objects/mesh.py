@@ -110,7 +110,9 @@ def _in_a_child(path: Path, out: Path, mode: str) -> None:
 
 def main() -> None:
     """What the child process runs: MESH OUT as-is|remesh."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]  # whoever called may allow less
+    most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     path, out = map(Path, sys.argv[1:3])
     try:
         mesh = read_mesh(path)

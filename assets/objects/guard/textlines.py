@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from assets.errors import ObjectError
 from assets.objects.guard.limits import FARTHEST, LINE
+from assets.objects.guard.place import say
 
 _PIECE = 1 << 20
 
@@ -54,7 +55,7 @@ def floats(words: Sequence[bytes]) -> np.ndarray:
     try:
         return np.array(words, dtype=np.bytes_).astype(np.float64) if len(words) else np.empty(0)
     except ValueError as error:
-        raise ObjectError(f"it holds something that is no number: {' '.join(str(error).split())[:60]}") from error
+        raise ObjectError(f"it says {_first(words, float)} where a number belongs") from error
 
 
 def integers(words: Sequence[bytes]) -> np.ndarray:
@@ -64,7 +65,17 @@ def integers(words: Sequence[bytes]) -> np.ndarray:
     try:
         return np.array(words, dtype=np.bytes_).astype(np.int64) if len(words) else np.empty(0, np.int64)
     except (ValueError, OverflowError) as error:
-        raise ObjectError(f"it holds an index that is no whole number: {' '.join(str(error).split())[:60]}") from error
+        raise ObjectError(f"it says {_first(words, np.int64)} where the number of a vertex belongs") from error
+
+
+def _first(words: Sequence[bytes], kind: Callable[[bytes], object]) -> str:
+    """The first word that is no number of a kind, for a message."""
+    for word in words:
+        try:
+            kind(word)
+        except (ValueError, OverflowError):
+            return say(word.decode("latin-1"), 24)
+    return "something else"
 
 
 def check_floats(numbers: np.ndarray | Sequence[bytes]) -> None:
