@@ -126,6 +126,7 @@ class CezanneGrasp(ManipulationEnv):
     def _setup_references(self) -> None:
         super()._setup_references()
         self.object_body_id = self.sim.model.body_name2id(self.object.root_body)
+        self._z = self.sim.model.get_joint_qpos_addr(self.object.joints[0])[0] + 2
         self._touched = [self.sim.model.geom_name2id(name) for name in self.object.contact_geoms]
 
     def _setup_observables(self) -> OrderedDict[str, Any]:
@@ -156,7 +157,7 @@ class CezanneGrasp(ManipulationEnv):
         self.begin()
 
     def _post_action(self, action: Any) -> tuple[float, bool, dict[str, Any]]:
-        self._high = self._high + 1 if self._height() - self._rest > self.lift else 0
+        self._high = self._high + 1 if self._height() - self._rest >= self.lift else 0
         reward, done, info = super()._post_action(action)
         return reward, done, {**info, "lift": self._height() - self._rest, "success": self._check_success()}
 
@@ -181,7 +182,7 @@ class CezanneGrasp(ManipulationEnv):
         return bool(self._check_grasp(gripper=sides, object_geoms=self.object))
 
     def _height(self) -> float:
-        return float(self.sim.data.body_xpos[self.object_body_id][2])
+        return float(self.sim.data.qpos[self._z])  # after a step, poses of bodies are a timestep behind
 
     def _place(self) -> None:
         """Lays the object on the table, at rest. Raises PlacementError where it rolls away, 16 times."""
