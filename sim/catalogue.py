@@ -46,7 +46,7 @@ class ToysConfig:
     pictures: int = 250
     """Tiles on the contact sheet at most; 0: no sheet."""
     objects: str | None = None
-    """Draws the sheet of a set of objects instead: household, ycb, or a folder of packs or meshes."""
+    """Draws the sheet of a set of objects instead: household, ycb, one that `cezanne objects` made, or a folder."""
     parts: list[int] = field(default_factory=lambda: [1, 5])
     """Fewest and most parts of a toy, within 1 to 5."""
     shapes: list[str] = field(default_factory=lambda: list(SHAPES))
@@ -105,7 +105,7 @@ def _objects(cfg: ToysConfig, source: str, start: float) -> dict[str, Any]:
     if source == "ycb":
         folder = find_ycb()
         if folder is None:
-            raise ObjectError("YCB is not here: CEZANNE_OBJECTS names its folder")
+            raise ObjectError("YCB is not here: `cezanne objects fetch ycb`, or name its folder in CEZANNE_OBJECTS")
         source = str(folder)
     found = open_objects(source)
     summary: dict[str, Any] = {"objects": len(found), "source": source, "refused": dict(found.refused)}

@@ -47,7 +47,7 @@ class CollectConfig:
     seed: int = 0
     """Of the toys and of everything that happens to them."""
     objects: str = ""
-    """A folder of objects, or `household`, to collect on instead of toys."""
+    """A set of objects (`cezanne objects list`), or a folder of them, to collect on instead of toys."""
     robot: str = "panda"
     """Whose hand plays: a name of `sim.robots`."""
     size: int = 128

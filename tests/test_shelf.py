@@ -196,7 +196,7 @@ def test_where_sets_are_kept(monkeypatch: pytest.MonkeyPatch, shelf: Path, tmp_p
     assert sets_folder() == shelf
     monkeypatch.setenv("CEZANNE_OBJECTS", str(two_packs(tmp_path / "some")))
     assert sets_folder() == tmp_path / "cache" / "sets", "a set is no place for sets"
-    assert known_sets() == {"some": tmp_path / "some", "ycb": tmp_path / "some"}
+    assert known_sets() == {"some": tmp_path / "some"}
     assert find_ycb() == tmp_path / "some"
     (tmp_path / "file").touch()
     monkeypatch.setenv("CEZANNE_OBJECTS", str(tmp_path / "file" / "sets"))

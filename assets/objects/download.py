@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import re
 import time
@@ -20,6 +21,8 @@ from assets.objects.manifest import sha256
 PIECE = 1 << 16
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 """Answers that may be another one a moment later."""
+_OURS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+"""Errors of the disk, which no further attempt mends."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and the bytes that there will be if that is known."""
@@ -91,6 +94,8 @@ def download(
         except _Cut as error:
             why, answered = error, True
         except (OSError, http.client.HTTPException) as error:
+            if getattr(error, "errno", None) in _OURS:
+                raise
             why = _Cut(_reason(error))
             answered = answered or _size(part) > before
         left = patience.attempts if _size(part) > before else left - 1

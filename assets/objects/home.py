@@ -50,7 +50,6 @@ def known_sets() -> dict[str, Path]:
     named = named_folder()
     if named is not None and is_set(named):
         found = {named.name: named} | found
-        found.setdefault(YCB, named)  # as CEZANNE_OBJECTS has always been read
     return found
 
 

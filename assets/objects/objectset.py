@@ -10,7 +10,7 @@ from assets.errors import ObjectError
 from assets.graspable import Graspable
 from assets.objects import household
 from assets.objects.guard.survey import survey
-from assets.objects.home import HOUSEHOLD, YCB, find_set, known_sets
+from assets.objects.home import HOUSEHOLD, YCB, find_set, is_set, known_sets, named_folder
 from assets.objects.mesh import pack_meshes
 from assets.objects.pack import open_pack
 
@@ -67,7 +67,7 @@ def open_objects(source: str | Path, *, cache: Path | None = None) -> ObjectSet:
     if isinstance(source, str):
         if source == HOUSEHOLD:
             return ObjectSet(tuple(household.Household(name) for name in household.MASSES))
-        named = find_set(source)
+        named = find_ycb() if source == YCB else find_set(source)
         if named is not None:
             return open_ycb(named) if source == YCB else open_folder(named, cache=cache)
     folder = Path(source).expanduser()
@@ -111,8 +111,10 @@ def open_folder(folder: Path, *, cache: Path | None = None) -> ObjectSet:
 
 
 def find_ycb() -> Path | None:
-    """Where the YCB pack lies: CEZANNE_OBJECTS, where `cezanne objects fetch ycb` put it, or shared/objects/ycb beside the checkout."""
-    return find_set(YCB)
+    """Where YCB lies: what CEZANNE_OBJECTS names where that is a set, whatever it is called; else the set of this name, fetched or beside
+    the checkout (shared/objects/ycb); None where there is none."""
+    named = named_folder()
+    return named if named is not None and is_set(named) else find_set(YCB)
 
 
 def open_ycb(folder: Path) -> ObjectSet:

@@ -67,7 +67,7 @@ def filling(folder: Path) -> Iterator[Place]:
                 yield place
             finally:
                 shutil.rmtree(place.staging, ignore_errors=True)
-                if not is_set(folder) and not place.downloads.exists():
+                if not is_set(folder) and not any(place.downloads.glob("*")):
                     shutil.rmtree(folder, ignore_errors=True)  # nothing came of it
     except PermissionError as error:
         raise ObjectError(f"{error.filename or folder} cannot be written to; CEZANNE_OBJECTS names another place for sets") from error
