@@ -75,7 +75,7 @@ class Expert:
     def grasps(self) -> list[Grasp]:
         """What the object offers as it lies now, best first."""
         self._surface.move(*self._robot.object_pose)
-        return propose_grasps(self._surface, self._robot.arm.hand.room)
+        return propose_grasps(self._surface, *(shape.room for shape in self._robot.arm.hand.preshapes))
 
     def path(self, grasp: Grasp, start: np.ndarray, *, rise: bool = False) -> Path | None:
         """The way from joint positions `start` (n,) [rad] to `grasp` and up; None where the arm does not reach.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +31,8 @@ class Grasp:
     """Of the object between the pads [m]."""
     score: float
     """Higher is better."""
+    preshape: int = 0
+    """Of the hand's `preshapes`: how it comes down."""
 
 
 class Shape(Protocol):
@@ -59,7 +61,7 @@ def closing(yaw: float) -> np.ndarray:
     return np.array([-np.sin(yaw), np.cos(yaw), 0.0])
 
 
-def propose_grasps(surface: Shape, room: Room = JAW.room, *, most: int = 24) -> list[Grasp]:
+def propose_grasps(surface: Shape, *rooms: Room, most: int = 24) -> list[Grasp]:
     """Grasps whose fingers come down freely beside the object and meet opposing faces of it, best first.
 
     A height map says where fingers and palm have room, rays between the pads say what they would touch. Nothing here is
@@ -67,11 +69,12 @@ def propose_grasps(surface: Shape, room: Room = JAW.room, *, most: int = 24) -> 
 
     Args:
         surface: the object at its present pose.
-        room: the shape of the hand.
-        most: at most this many, at least 4 mm or 12 degrees apart.
+        rooms: the shape of the hand in each of its preshapes; by default the Panda's jaw.
+        most: at most this many, of a preshape at least 4 mm or 12 degrees apart.
     """
+    rooms = rooms or (JAW.room,)
     low, high = surface.bounds()
-    margin = room.opening / 2 + 0.03
+    margin = max(room.opening for room in rooms) / 2 + 0.03
     xs, ys = (np.arange(low[k] - margin, high[k] + margin, _CELL) for k in (0, 1))
     heights = surface.heights(xs, ys)
     wide = maximum_filter(heights, size=5, mode="constant")  # 15 mm: coarse steps miss nothing
@@ -80,15 +83,18 @@ def propose_grasps(surface: Shape, room: Room = JAW.room, *, most: int = 24) -> 
     near = np.hypot(x - com[0], y - com[1]) < 0.11
     centres = np.stack([x[near], y[near]], axis=1)  # (N, 2)
     found = []
-    half = np.pi / 2 if room.symmetric else np.pi
-    for yaw in np.linspace(-half, half, round(2 * half / _TURN), endpoint=False) + _TURN / 2:
-        found += _along(room, heights, wide, (xs[0], ys[0]), centres, com, float(yaw))
+    for preshape, room in enumerate(rooms):
+        half = _half(room)
+        for yaw in np.linspace(-half, half, round(2 * half / _TURN), endpoint=False) + _TURN / 2:
+            rough = _along(room, heights, wide, (xs[0], ys[0]), centres, com, float(yaw))
+            found += [replace(grasp, preshape=preshape) for grasp in rough] if preshape else rough
     found.sort(key=lambda g: -g.score)
     best: list[Grasp] = []
-    for rough in found[:400]:
+    for rough in found[: 400 * len(rooms)]:
         if len(best) >= most:
             break
-        if any(_near(rough, other, 2 * half) for other in best):
+        room = rooms[rough.preshape]
+        if any(_near(rough, other, 2 * _half(room)) for other in best):
             continue
         grasp = _touch(surface, room, rough)
         if grasp is not None:
@@ -134,7 +140,7 @@ def _touch(surface: Shape, room: Room, rough: Grasp) -> Grasp | None:
     v = np.array([u[1], -u[0], 0.0])
     gaps, facing = np.full((2, 9), np.inf), np.zeros((2, 9))
     for side, sign in enumerate((1.0, -1.0)):
-        for ray, (across, above) in enumerate((s, z) for s in (-0.006, 0.0, 0.006) for z in (-0.005, 0.0, 0.005)):
+        for ray, (across, above) in enumerate((s, z) for s in room.pads[side] for z in (-0.005, 0.0, 0.005)):
             start = rough.pos + sign * room.opening / 2 * u + across * v + [0, 0, above]
             distance, normal = surface.cast(start, -sign * u)
             if distance < room.opening:
@@ -151,9 +157,14 @@ def _touch(surface: Shape, room: Room, rough: Grasp) -> Grasp | None:
     shift = (first[1] - first[0]) / 2
     pos = rough.pos + shift * u
     score = rough.score + 3.0 * float(align.mean()) + 0.7 * float(spread) - 20 * abs(float(shift))
-    return Grasp(pos, rough.yaw, float(width), score)
+    return Grasp(pos, rough.yaw, float(width), score, rough.preshape)
+
+
+def _half(room: Room) -> float:
+    """Of the turns that give different grasps [rad]."""
+    return np.pi / 2 if room.symmetric else np.pi
 
 
 def _near(a: Grasp, b: Grasp, period: float) -> bool:
     turn = abs((a.yaw - b.yaw + period / 2) % period - period / 2)
-    return bool(np.linalg.norm(a.pos - b.pos) < 0.004 and turn < 0.21)
+    return bool(a.preshape == b.preshape and np.linalg.norm(a.pos - b.pos) < 0.004 and turn < 0.21)

@@ -48,7 +48,8 @@ class Router:
             opening, as after a close that missed.
         """
         solve, home = self._ik.solve, self._home
-        goal = grasp.pos - np.array([0, 0, self._hand.drop(grasp.width)])
+        closing = self._hand.closing(grasp.preshape, grasp.width)
+        goal = grasp.pos - np.array([0, 0, closing.lower[0]])
         hover = goal + np.array([0, 0, HOVER])
         above, reached = solve(hover, grasp.yaw, home)
         if not reached:
@@ -65,14 +66,20 @@ class Router:
         down, reached = self._straight(hover, goal, grasp.yaw, above, 13)
         if not reached:
             return None
-        lifted, reached = self._straight(goal, goal + np.array([0, 0, self._lift]), grasp.yaw, down[-1], 16)
+        squeeze, reached = self._follow(grasp, closing.lower, down[-1])
+        if not reached:
+            return None
+        goal = grasp.pos - np.array([0, 0, closing.lower[-1]])
+        lifted, reached = self._straight(goal, goal + np.array([0, 0, self._lift]), grasp.yaw, squeeze[-1], 16)
         if not reached:
             return None
         descent = sum(map(len, legs))
         close = descent + len(down)
-        squeeze, hold = np.repeat(down[-1:], 9, axis=0), np.repeat(lifted[-1:], 12, axis=0)
+        hold = np.repeat(lifted[-1:], 12, axis=0)
         joints = np.concatenate([*legs, down, squeeze, lifted, hold])
-        gripper = np.where(np.arange(len(joints))[:, None] < close, self._hand.ready, self._hand.shut)
+        ready = np.tile(self._hand.preshapes[grasp.preshape].ready, (close, 1))
+        shut = np.repeat(closing.values[-1:], len(lifted) + len(hold), axis=0)
+        gripper = np.concatenate([ready, closing.values, shut])
         return Path(np.column_stack([joints, gripper]), descent, close, close + len(squeeze))
 
     def tour(self, start: np.ndarray, stops: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
@@ -98,6 +105,16 @@ class Router:
                 break
             steps = int(np.ceil(steps * haste / 0.9))
         return np.array(rows[1:]), reached and haste <= 1
+
+    def _follow(self, grasp: Grasp, lower: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Joint positions while the hand closes, the arm so far below the grasp, (k, n), and whether all of it can be reached."""
+        rows, q, reached = [], start, True
+        for k, below in enumerate(lower):
+            if below != lower[max(k - 1, 0)]:
+                q, ok = self._ik.solve(grasp.pos - np.array([0, 0, below]), grasp.yaw, q, iterations=12)
+                reached &= ok
+            rows.append(q)
+        return np.array(rows), reached
 
     def _steps(self, a: np.ndarray, b: np.ndarray, *, least: int) -> int:
         """Control steps from a to b at the peak of a joint's speed."""

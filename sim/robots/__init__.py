@@ -9,12 +9,12 @@ from sim.robots.arm import Arm
 from sim.robots.hand import GRIP, Hand, Room
 from sim.robots.iiwa import IIWA_JAW
 from sim.robots.kinova3 import KINOVA3_ROBOTIQ
-from sim.robots.panda import PANDA, PANDA_ROBOTIQ
+from sim.robots.panda import PANDA, PANDA_INSPIRE, PANDA_ROBOTIQ
 from sim.robots.ur5e import UR5E_ROBOTIQ
 
 __all__ = ["GRIP", "PANDA", "ROBOTS", "Arm", "Hand", "Room", "find_robot"]
 
-ROBOTS: Mapping[str, Arm] = {arm.name: arm for arm in (PANDA, PANDA_ROBOTIQ, UR5E_ROBOTIQ, KINOVA3_ROBOTIQ, IIWA_JAW)}
+ROBOTS: Mapping[str, Arm] = {arm.name: arm for arm in (PANDA, PANDA_ROBOTIQ, UR5E_ROBOTIQ, KINOVA3_ROBOTIQ, IIWA_JAW, PANDA_INSPIRE)}
 
 
 def find_robot(name: str) -> Arm:

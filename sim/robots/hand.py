@@ -37,6 +37,27 @@ class Room:
     """Offsets along the closing and across it that the palm covers [m]."""
     symmetric: bool = True
     """Whether half a turn about the approach gives the same hand."""
+    pads: tuple[tuple[float, float, float], tuple[float, float, float]] = ((-0.006, 0.0, 0.006), (-0.006, 0.0, 0.006))
+    """Offsets sideways at which the pads of the two sides meet an object [m]."""
+
+
+@dataclass(frozen=True)
+class Preshape:
+    """One way in which a hand comes down."""
+
+    ready: tuple[float, ...]
+    """Its values, (m,)."""
+    room: Room
+
+
+@dataclass(frozen=True)
+class Closing:
+    """How a hand closes, one row a control step."""
+
+    values: np.ndarray
+    """What it is told, (k, m)."""
+    lower: np.ndarray
+    """How far the arm is below the grasp, so that the pads stay level, (k,) [m]."""
 
 
 class Hand(Protocol):
@@ -63,22 +84,22 @@ class Hand(Protocol):
         ...
 
     @property
+    def preshapes(self) -> tuple[Preshape, ...]:
+        """For the search for grasps; the hand waits in the first."""
+        ...
+
+    @property
     def room(self) -> Room:
-        """For the search for grasps."""
+        """Of the first preshape."""
         ...
 
     @property
     def ready(self) -> np.ndarray:
-        """Values with which it comes down, (m,)."""
+        """Values with which it waits, (m,)."""
         ...
 
-    @property
-    def shut(self) -> np.ndarray:
-        """Values that it is told to close on an object, (m,)."""
-        ...
-
-    def drop(self, width: float) -> float:
-        """How far the fingertips are above where `room.tip` has them, when the sides are `width` [m] apart [m]."""
+    def closing(self, preshape: int, width: float) -> Closing:
+        """From one of the preshapes on an object of a width between the pads [m]."""
         ...
 
     def commands(self, values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from sim.library import models_folder, open_model, simplify
-from sim.robots.hand import GRIP, Finger, Room
+from sim.robots.hand import GRIP, Closing, Finger, Preshape, Room
 
 _OPEN = 0.08
 """Between the pads [m]."""
@@ -27,6 +27,7 @@ class Jaw:
     actuators: tuple[str, ...] = ("jaw",)
     joints: tuple[str, ...] = ("finger_joint1", "finger_joint2")
     sides: tuple[tuple[str, ...], tuple[str, ...]] = (("leftfinger",), ("rightfinger",))
+    preshapes: tuple[Preshape, ...] = (Preshape((1.0,), _ROOM),)
     room: Room = _ROOM
 
     @property
@@ -34,14 +35,9 @@ class Jaw:
         """Open."""
         return np.ones(1)
 
-    @property
-    def shut(self) -> np.ndarray:
-        """Closed."""
-        return np.zeros(1)
-
-    def drop(self, width: float) -> float:
+    def closing(self, preshape: int, width: float) -> Closing:
         """Fingers on a slide stay level."""
-        return 0.0
+        return Closing(np.zeros((9, 1)), np.zeros(9))
 
     def commands(self, values: np.ndarray) -> np.ndarray:
         """Half the opening, (1,) [m]."""

@@ -1,4 +1,4 @@
-"""The Franka Panda with its own jaw, and with the Robotiq 2F-85 as in DROID."""
+"""The Franka Panda with its own jaw, with the Robotiq 2F-85 as in DROID, and with the Inspire hand."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from sim.library import models_folder, open_model, simplify
 from sim.robots.arm import Arm
+from sim.robots.inspire import INSPIRE, add_inspire
 from sim.robots.jaw import JAW, fit_jaw, jaw_spec
 from sim.robots.robotiq import ROBOTIQ, add_robotiq
 from sim.robots.servos import Servos
@@ -45,5 +46,13 @@ def _with_robotiq() -> mujoco.MjSpec:
     return arm
 
 
+def _with_inspire() -> mujoco.MjSpec:
+    arm = panda_arm()
+    add_inspire(arm, "right_hand", (np.sqrt(0.5), -np.sqrt(0.5), 0, 0))
+    SERVOS.power(arm)
+    return arm
+
+
 PANDA = Arm("panda", SERVOS.joints, HOME, SPEED, JAW, _with_jaw)
 PANDA_ROBOTIQ = Arm("panda_robotiq", SERVOS.joints, (0.0, -0.325, 0.0, -2.183, 0.0, 1.858, np.pi / 4), SPEED, ROBOTIQ, _with_robotiq)
+PANDA_INSPIRE = Arm("panda_inspire", SERVOS.joints, (0.0, 0.0, -0.2, -2.1, 0.77, 1.77, -1.28), SPEED, INSPIRE, _with_inspire)

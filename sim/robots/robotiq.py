@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from sim.library import models_folder, open_model, simplify
-from sim.robots.hand import GRIP, Finger, Room
+from sim.robots.hand import GRIP, Closing, Finger, Preshape, Room
 
 _OPEN = 0.085
 """Between the pads [m]."""
@@ -48,6 +48,7 @@ class Robotiq:
     actuators: tuple[str, ...] = ("jaw",)
     joints: tuple[str, ...] = tuple(_JOINTS)
     sides: tuple[tuple[str, ...], tuple[str, ...]] = (("left_inner_finger",), ("right_inner_finger",))
+    preshapes: tuple[Preshape, ...] = (Preshape((1.0,), _ROOM),)
     room: Room = _ROOM
 
     @property
@@ -55,10 +56,9 @@ class Robotiq:
         """Open."""
         return np.ones(1)
 
-    @property
-    def shut(self) -> np.ndarray:
-        """Closed."""
-        return np.zeros(1)
+    def closing(self, preshape: int, width: float) -> Closing:
+        """The arm is low enough for tips that have swung up to `width`."""
+        return Closing(np.zeros((9, 1)), np.full(9, self.drop(width)))
 
     def drop(self, width: float) -> float:
         """The tips swing on an arc: how far they are above where they reach furthest, at a distance between the pads [m]."""
