@@ -8,12 +8,12 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
-from sim import gl
+from sim import backends, devices, gl, watchdog
 
 PACKAGES = (
     "cezanne",
@@ -46,6 +46,8 @@ class DoctorConfig:
     """Only the last line: the findings as JSON."""
     deadline: float = gl.DEADLINE
     """How long a back end may take to show a picture before it counts as hanging [s]."""
+    compare: bool = True
+    """Draw one scene with every back end that renders, and compare the pictures; a few seconds each."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.deadline <= 600:
@@ -54,19 +56,22 @@ class DoctorConfig:
 
 def run(cfg: DoctorConfig) -> dict:
     """Looks at everything; prints what a person wants to know unless only JSON is wanted. `ok` says whether anything renders."""
-    found = examine(cfg.deadline)
+    found = examine(cfg.deadline, compare=cfg.compare)
     if not cfg.json:
         print(report(found))
     return found
 
 
-def examine(deadline: float = gl.DEADLINE) -> dict:
+def examine(deadline: float = gl.DEADLINE, *, compare: bool = True) -> dict:
     """Everything that is known about this machine, as JSON values."""
     probes = [gl.probe(backend, deadline=deadline) for backend in gl.BACKENDS]
     found = {
         "ok": any(probe.ok for probe in probes),
         "gl": {probe.backend: {"ok": probe.ok, "detail": probe.detail, "seconds": round(probe.seconds, 2)} for probe in probes},
         "gl_chosen": os.environ.get("MUJOCO_GL"),
+        "pictures": _pictures([probe.backend for probe in probes if probe.ok]) if compare else None,
+        "egl_devices": _egl_devices(deadline),
+        "render_deadline": watchdog.deadline(),
         "osmesa": _osmesa(),
         "gpu": _gpu(),
         "python": platform.python_version(),
@@ -98,6 +103,7 @@ def advise(found: dict) -> list[str]:
             "there is a GPU, but EGL does not render on it: install the driver's GL libraries "
             "(in containers: NVIDIA_DRIVER_CAPABILITIES=all) for faster pictures"
         )
+    advice += differing(found["pictures"])
     missing = [name for name in PACKAGES if found["versions"][name] is None]
     if missing:
         advice.append(f"not installed: {', '.join(missing)}; run `make setup`")
@@ -123,6 +129,9 @@ def report(found: dict) -> str:
         chosen = "  <- used" if name == found["gl_chosen"] else ""
         source = f", from {found['osmesa']}" if name == "osmesa" and found["osmesa"] else ""
         lines.append(f"  {name:8} {'renders' if probe['ok'] else 'FAILS  '}  {probe['detail']}{source}, {probe['seconds']:.1f} s{chosen}")
+    lines += _picture_lines(found["pictures"])
+    if found["egl_devices"]:
+        lines += ["Devices of EGL", *map(_device_line, found["egl_devices"])]
     gpu, folder = found["gpu"], found["objects"]["folder"]
     count = found["objects"]["count"]
     seen = "seen by torch" if gpu and gpu["torch"] else "NOT seen by torch"
@@ -143,6 +152,57 @@ def report(found: dict) -> str:
         *(f"  - {line}" for line in found["advice"]),
     ]
     return "\n".join(lines)
+
+
+def differing(pictures: dict | None) -> list[str]:
+    """What to do about back ends whose pictures are too far from the others'."""
+    if not pictures:
+        return []
+    return [
+        f"{name} draws other pictures than {pictures['against']} (RGB {apart['rgb_mean']:.2f} of 255 apart in the mean, masks "
+        f"{apart['mask_iou']:.3f} IoU; up to {backends.MEAN:g} and from {backends.IOU:g} is the same): do not compare their results, "
+        f"and try a policy with the back end that drew its data, MUJOCO_GL=NAME"
+        for name, apart in pictures["back_ends"].items()
+        if apart["rgb_mean"] > backends.MEAN or apart["mask_iou"] < backends.IOU
+    ]
+
+
+def _pictures(working: list[str]) -> dict:
+    """How far the pictures of the back ends are apart, by back end."""
+    against, found = backends.compare(working)
+    return {"against": against, "back_ends": {name: {k: round(v, 4) for k, v in asdict(apart).items()} for name, apart in found.items()}}
+
+
+def _picture_lines(pictures: dict | None) -> list[str]:
+    if not pictures or not pictures["back_ends"]:
+        return []
+    sizes = " and ".join(map(str, backends.SIZES))
+    lines = [f"Pictures of one scene, both cameras, {sizes} px, against {pictures['against']}"]
+    for name, apart in pictures["back_ends"].items():
+        rgb = f"RGB {apart['rgb_mean']:.3f} apart in the mean, {apart['rgb_max']} at most (of 255)"
+        lines.append(
+            f"  {name:8} {rgb}, masks {apart['mask_iou']:.4f} IoU, {apart['ms']:.2f} ms a frame of {backends.SIZES[0]} px with mask"
+        )
+    return lines
+
+
+def _egl_devices(deadline: float) -> list[dict]:
+    """EGL's devices, and which of them a process draws on."""
+    there = devices.ask(deadline)
+    said, named = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get(devices.NAMED)
+    used = devices.visible(there, said) or ((index,) if (index := devices.chosen(there, said, 0)) is not None else ())
+    if named is not None:
+        used = (int(named),) if named.isdecimal() else ()
+    elif not used:
+        used = (0,)  # MuJoCo takes the first that works
+    return [{**asdict(device), "used": device.index in used} for device in there]
+
+
+def _device_line(device: dict) -> str:
+    cuda = "" if device["cuda"] is None else f", CUDA {device['cuda']} {device['uuid']}".rstrip()
+    file = f", {device['file']}" if device["file"] else ""
+    used = "  <- drawn on under EGL" if device["used"] else ""
+    return f"  {device['index']:<8} {device['name']}{cuda}{file}{used}"
 
 
 def _version(name: str) -> str | None:

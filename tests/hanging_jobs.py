@@ -55,7 +55,7 @@ def hang_once(folder: Path, backend: str) -> None:
     def draw(*arguments: Any) -> None:
         if os.environ["MUJOCO_GL"] == backend:
             try:
-                (folder / "hung").touch(exist_ok=False)
+                (folder / "has-hung").touch(exist_ok=False)
             except FileExistsError:
                 pass
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -16,7 +17,6 @@ from hanging_jobs import Painting
 from hanging_verbs import HangingBench, HangingCollector
 from worker_jobs import lines
 
-import eval.evaluate as evaluating
 from episodes import open_dataset
 from eval.evaluate import evaluate
 from eval.results import load_report
@@ -107,7 +107,7 @@ def test_trials_say_what_drew_them(here, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     suite = open_suite("toys", trials=1, limit=2)
     calm = evaluate("nothing", suite, Rules(horizon=1.0), workers=1)
-    monkeypatch.setattr(evaluating, "Bench", HangingBench)
+    monkeypatch.setattr(importlib.import_module("eval.evaluate"), "Bench", HangingBench)
     hung = evaluate("nothing", suite, Rules(horizon=1.0), workers=1)
     hung.save(tmp_path)
     assert [row.gl for row in calm.rows] == [None, None]
