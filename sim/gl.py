@@ -58,7 +58,7 @@ class Probe:
 
 def setup() -> str | None:
     """Makes MuJoCo render in this process, if anything can; the back end's name, None where nothing renders. Cheap when called again."""
-    os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: with one process per core, threads of its own only get in the way
+    os.environ.setdefault("LP_NUM_THREADS", "0")  # llvmpipe: its threads get in the way of other processes, and no fork has them
     backend = os.environ.get("MUJOCO_GL", "").lower()
     if not backend:
         backend = os.environ.get(_TOLD) or _chosen() or ""
