@@ -273,6 +273,15 @@ def test_it_works_with_their_wrapper_and_another_arm(bridge, monkeypatch) -> Non
     env.close()
 
 
+def test_their_controllers_work_absolute_joints_too(bridge) -> None:
+    env = bridge.wheel.robosuite.make("CezanneGrasp", robots="Panda", controller_configs=bridge.joint_control(), **BARE)
+    target = env.reset()["robot0_joint_pos"] + 0.1
+    for _ in range(20):
+        seen = env.step(np.append(target, -1.0))[0]
+    np.testing.assert_allclose(seen["robot0_joint_pos"], target, atol=0.01)
+    env.close()
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -8,8 +8,8 @@ Importing it imports robosuite, which takes seconds: nothing else in `sim` does.
 """
 
 from sim.bridge import wheel  # first: it keeps robosuite's import quiet
-from sim.bridge.loop import VENUES, RobosuiteRobot, Venue
+from sim.bridge.loop import VENUES, RobosuiteRobot, Venue, joint_control
 from sim.bridge.task import CezanneGrasp
 from sim.bridge.thing import Thing
 
-__all__ = ["VENUES", "CezanneGrasp", "RobosuiteRobot", "Thing", "Venue", "wheel"]
+__all__ = ["VENUES", "CezanneGrasp", "RobosuiteRobot", "Thing", "Venue", "joint_control", "wheel"]

@@ -27,8 +27,8 @@ from sim.table import WORKSPACE
 RATE = 20
 """Control steps a second [Hz]."""
 STIFFNESS = 400.0
-"""Of their joint controller [1/s2]. With it, critically damped, a joint lags a moving target by 0.1 s, as in our scene and on
-the real arm at the stiffness that Franka ships; with their default of 50 by 0.28 s."""
+"""Of their joint controller [1/s2]. With it, critically damped, a joint lags a moving target by 0.1 s, as in our scene; with their
+default of 50 by 0.28 s."""
 _BASE, _GRIPPER = "robot0_", "gripper0_right_"
 _REACH = 0.15
 """An object that comes to rest further than this from the middle of the workspace has rolled away [m]."""
