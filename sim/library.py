@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from assets.graspable import CONTACT, VISUAL
+from assets.objects.home import cache_folder
 from sim.errors import SceneError
 
 
@@ -107,9 +108,3 @@ def _light_mesh(files: tuple[Path, ...], share: float, least: int) -> tuple[np.n
     np.savez(part, vertices=vertices, faces=faces)
     part.replace(kept)
     return vertices, faces
-
-
-def cache_folder() -> Path:
-    """Where what is slow to make is kept between runs: `CEZANNE_CACHE`, else the user's cache."""
-    base = os.environ.get("CEZANNE_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cezanne")
-    return Path(base)
