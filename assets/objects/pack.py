@@ -43,7 +43,7 @@ _MUJOCO = (ValueError, RuntimeError)
 
 @dataclass(frozen=True)
 class Pack:
-    """An object read from a pack."""
+    """An object of a pack, made by `open_pack`, which looks over its files once."""
 
     folder: Path
 
@@ -56,8 +56,8 @@ class Pack:
         return True
 
     def spec(self) -> mujoco.MjSpec:
-        """The object for MuJoCo: see assets.graspable. Raises ObjectError where the pack is not to be trusted or not to be read."""
-        root = check_pack(self.folder)
+        """The object for MuJoCo: see assets.graspable. Raises ObjectError where its description is not to be trusted or not to be read."""
+        root = check_description(self.folder)[0]
         try:  # what was looked over, not what two parsers may read differently
             spec = mujoco.MjSpec.from_string(ElementTree.tostring(root, encoding="unicode"))
         except _MUJOCO as error:
@@ -71,6 +71,7 @@ def open_pack(folder: Path) -> Pack:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", folder.name):
         raise ObjectError(f"its name {folder.name[:90]!r} is not safe in file names")
     pack = Pack(folder.resolve())
+    check_pack(pack.folder)
     try:
         model = pack.spec().compile()
     except _MUJOCO as error:
@@ -110,9 +111,20 @@ def bounds(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
     return np.min(lows, axis=0), np.max(highs, axis=0)
 
 
-def check_pack(folder: Path) -> ElementTree.Element:
-    """The description of a pack, without what the scene decides. Refuses what a pack has no need of: includes, entities, plug-ins, files
-    outside it, huge or lying files. Raises ObjectError."""
+def check_pack(folder: Path) -> None:
+    """Refuses what a pack has no need of: see `check_description`; and huge or lying meshes and textures. Raises ObjectError."""
+    pixels = 0
+    for path, tag in check_description(folder)[1].items():
+        pixels += _check_file(path, tag)
+        if pixels > PIXELS:
+            raise ObjectError(f"its textures have more than {PIXELS >> 20} million pixels together")
+
+
+def check_description(folder: Path) -> tuple[ElementTree.Element, dict[Path, str]]:
+    """The description of a pack, without what the scene decides, and the files that it names, with the tag of each.
+
+    Refuses includes, entities, plug-ins, files outside the folder and large ones; opens none of them. Raises ObjectError.
+    """
     root = check_markup(read(folder / "object.xml", MARKUP_BYTES), folder / "object.xml")
     if root.tag != "mujoco":
         raise ObjectError(f"object.xml begins with <{root.tag[:20]}>, not <mujoco>")
@@ -139,14 +151,9 @@ def check_pack(folder: Path) -> ElementTree.Element:
     total = sum(size_of(path, MESH_BYTES if tag == "mesh" else TEXTURE_BYTES) for path, tag in named.items())
     if total > PACK_BYTES:
         raise ObjectError(f"its files hold {megabytes(total)}; at most {megabytes(PACK_BYTES)} are read")
-    pixels = 0
-    for path, tag in named.items():
-        pixels += _check_file(path, tag)
-        if pixels > PIXELS:
-            raise ObjectError(f"its textures have more than {PIXELS >> 20} million pixels together")
     for element in [e for e in root if e.tag in _IGNORED]:
         root.remove(element)
-    return root
+    return root, named
 
 
 def _check_file(path: Path, tag: str) -> int:

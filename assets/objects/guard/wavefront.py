@@ -115,7 +115,8 @@ def _check_material(path: Path) -> None:
         if not (key.lower().startswith(b"map_") or key.lower() in _PICTURES) or not rest.strip():
             continue
         try:
-            picture = inside(path.parent, _without_options(rest.decode("utf-8", "surrogateescape").strip()))
+            name = _without_options(rest.decode("utf-8", "surrogateescape").strip()).strip('"')
+            picture = inside(path.parent, name.replace("\\", "/"))
             if picture not in pixels and picture.exists():
                 width, height = check_pixels(read(picture, PICTURE_BYTES), say(picture.name))
                 pixels[picture] = width * height
