@@ -82,6 +82,7 @@ def test_a_mesh_cut_short_anywhere_is_refused(mesh: Path) -> None:
             check_mesh(mesh)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of trimesh, for what it cannot read
 def test_damaged_meshes_never_raise_anything_else(mesh: Path) -> None:
     """Where a damaged file passes, a reader finds finite vertices, and faces of them."""
     rng = np.random.default_rng(0)
