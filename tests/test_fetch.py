@@ -17,8 +17,9 @@ from test_objects import CUBE, pack
 
 from assets.objects import ObjectError, open_objects
 from assets.objects.catalogue import find_source, sources
+from assets.objects.delivery import carry
 from assets.objects.download import Patience, UnreachableError, check_url, download
-from assets.objects.fetch import check_mirror, read_pins
+from assets.objects.fetch import check_mirror, fetch_object, read_pins
 from assets.objects.manifest import read_manifest, sha256
 from sim.shelf.config import ObjectsConfig
 from sim.shelf.fetch import fetch
@@ -236,6 +237,26 @@ def test_ready_packs_are_taken_as_they_are(few: Path, tmp_path: Path) -> None:
     assert manifest is not None
     assert set(manifest.objects["box"]) == {"m.obj", "object.xml"}
     assert (tmp_path / "sets" / "few" / "box" / "object.xml").read_bytes() == (packs / "box" / "object.xml").read_bytes()
+
+
+def test_a_folder_of_unpacked_archives_is_a_mirror(few: Path, tmp_path: Path) -> None:
+    scan = tmp_path / "scans" / "box" / "scan"
+    scan.mkdir(parents=True)
+    for name, text in {"textured.obj": CUBE, "texture_map.png": "", "notes.txt": "", "other.obj": ""}.items():
+        (scan / name).write_text(text)
+    found = fetch_object(find_source("few"), "box", tmp_path / "work", mirror=str(tmp_path / "scans"))
+    assert found.path.name == "box.obj", "it is called as the object"
+    assert {p.name for p in found.path.parent.iterdir()} == {"box.obj", "texture_map.png", "other.obj"}
+    assert found.pin[0] == "box/"
+    with pytest.raises(ObjectError, match="not what was pinned"):
+        fetch_object(find_source("few"), "box", tmp_path / "work", mirror=str(tmp_path / "scans"), pins={"box/": "0" * 64})
+
+
+@pytest.mark.parametrize(("limit", "said"), [("MOST_FILES", "too much for one object"), ("MOST_BYTES", "too much for one object")])
+def test_no_more_is_carried_than_an_object_needs(limit: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(f"assets.objects.delivery.{limit}", 1)
+    with pytest.raises(ObjectError, match=said):
+        carry(pack(tmp_path / "box"), tmp_path / "copy")
 
 
 def test_where_nobody_answers_what_came_is_kept(few: Path, tmp_path: Path) -> None:
