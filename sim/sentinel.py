@@ -68,7 +68,8 @@ def main(handle: int, process: int, deadline: float, said: str) -> None:
     """Watches until the process is gone or must go."""
     for name in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)  # Ctrl-C is meant for the process; this one leaves when that has
-    with mmap.mmap(handle, 8 * SLOTS, prot=mmap.PROT_READ) as memory, suppress(ProcessLookupError):
+    memory = mmap.mmap(handle, 8 * SLOTS, prot=mmap.PROT_READ)  # for as long as this process lives
+    with suppress(ProcessLookupError):
         watch = Watch(memoryview(memory).cast("Q"), deadline)
         there = os.pidfd_open(process)
         while os.getppid() == process and not select.select([there], [], [], watch.period)[0]:
