@@ -201,3 +201,35 @@ def test_a_mark_costs_next_to_nothing():
                 pass
         times.append((time.perf_counter() - began) / 10_000)
     assert min(times) < 20e-6, "a picture takes a thousand"
+
+
+FORKS = """
+import multiprocessing, sim
+from assets.toys import ToySet
+from sim.scene import SceneConfig
+from sim.simrobot import SimRobot
+
+def draw():
+    with SimRobot(SceneConfig(ToySet.sample(0, 1).toys[0], size=32)) as robot:
+        return robot.picture("side").std()
+
+if __name__ == "__main__":
+    drawn = draw()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(draw) == drawn > 5
+"""
+
+
+@pytest.mark.parametrize("backend", gl.BACKENDS)
+def test_a_fork_of_a_process_that_has_drawn_draws(backend):
+    if not gl.probe(backend).ok:
+        pytest.skip(f"{backend} does not render here")
+    environment = {name: value for name, value in gl.environment(backend).items() if name != "LP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS],
+        env=environment | {watchdog.VARIABLE: "30"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
