@@ -26,7 +26,7 @@ ROOMS = {
 OUTSIDE: dict[str, set[str] | None] = dict.fromkeys(("episodes", "sim", "augment", "policies", "eval", "deploy", "lerobot_robot_cezanne"))
 OUTSIDE |= {"hardware": {"numpy", "ruckig"}, "conf": {"hydra", "omegaconf"}}
 """The packages that a room may import besides the standard library; None: any."""
-OUTSIDE["assets"] = {"numpy", "mujoco", "trimesh", "manifold3d", "coacd", "fast_simplification", "robosuite"}
+OUTSIDE["assets"] = {"numpy", "mujoco", "trimesh", "manifold3d", "coacd", "fast_simplification", "scipy", "PIL", "robosuite"}
 TORCH = {"policies", "eval", "benchmarks"}
 TORCH_FILES = {"augment/online.py", "augment/diagnose/features.py"}
 """Files of other rooms that may import torch."""

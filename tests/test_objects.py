@@ -10,7 +10,8 @@ import pytest
 
 from assets.graspable import CONTACT, VISUAL, Graspable
 from assets.objects import ObjectError, find_ycb, open_objects, open_ycb
-from assets.objects.mesh import read_mesh
+from assets.objects.making.paint import paint_of
+from assets.objects.making.shape import read_shape
 from assets.objects.objectset import SUITE
 from assets.objects.pack import bounds, extents, open_pack
 
@@ -208,7 +209,7 @@ def test_meshes_become_packs(tmp_path) -> None:
 def test_meshes_that_are_no_objects_are_refused(text: str, said: str, tmp_path) -> None:
     (tmp_path / "x.obj").write_text(text)
     with pytest.raises(ObjectError, match=said):
-        read_mesh(tmp_path / "x.obj")
+        read_shape(tmp_path / "x.obj")
 
 
 def test_meshes_keep_their_colour(tmp_path) -> None:
@@ -217,7 +218,7 @@ def test_meshes_keep_their_colour(tmp_path) -> None:
     ball = trimesh.creation.icosphere(radius=0.03)
     ball.visual.face_colors = [20, 150, 220, 255]  # type: ignore[union-attr]
     ball.export(tmp_path / "ball.glb")
-    assert read_mesh(tmp_path / "ball.glb").metadata["rgba"] == pytest.approx((20 / 255, 150 / 255, 220 / 255, 1), abs=0.01)
+    assert paint_of(read_shape(tmp_path / "ball.glb").pieces).plain == pytest.approx((20 / 255, 150 / 255, 220 / 255), abs=0.01)
 
 
 @pytest.mark.slow

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import batched
 from pathlib import Path
 
 from tqdm import tqdm
 
 from assets.errors import ObjectError
 from assets.objects.manifest import Manifest
-from assets.objects.mesh import pack_meshes
+from assets.objects.mesh import each_pack, warnings_of
+from assets.objects.pack import Pack
 from sim.shelf.contents import Item
 from sim.shelf.place import Place, note, note_refused
 
@@ -34,6 +33,8 @@ def fill(place: Place, filled: Filled, items: Sequence[Item], bar: tqdm) -> Fill
             if isinstance(pack, ObjectError):
                 raise pack
             files = place.put(item.name, pack)
+            for warning in warnings_of(Pack(pack)):
+                bar.write(f"{item.label}: {warning}", file=bar.fp)
         except ObjectError as error:
             bar.write(f"{item.label}: refused: {error}", file=bar.fp)
             filled = replace(filled, manifest=note_refused(place.folder, manifest, {item.label: str(error)}))
@@ -45,10 +46,10 @@ def fill(place: Place, filled: Filled, items: Sequence[Item], bar: tqdm) -> Fill
 
 
 def _packs(items: Sequence[Item]) -> Iterator[tuple[Item, Path | ObjectError]]:
-    """Each thing with the folder of its pack, or why it has none; a few meshes at a time, as many as there are cores."""
+    """Each thing with the folder of its pack, or why it has none; meshes as they are finished."""
     for item in items:
         if item.is_pack:
             yield item, item.path
-    for some in batched((item for item in items if not item.is_pack), os.cpu_count() or 1):
-        for item, pack in zip(some, pack_meshes([item.path for item in some]), strict=True):
-            yield item, pack if isinstance(pack, ObjectError) else pack.folder
+    meshes = {item.path: item for item in items if not item.is_pack}
+    for path, pack in each_pack([*meshes]):
+        yield meshes[path], pack if isinstance(pack, ObjectError) else pack.folder
