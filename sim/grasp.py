@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -78,6 +78,7 @@ def propose_grasps(surface: Shape, *rooms: Room, most: int = 24) -> list[Grasp]:
     xs, ys = (np.arange(low[k] - margin, high[k] + margin, _CELL) for k in (0, 1))
     heights = surface.heights(xs, ys)
     wide = maximum_filter(heights, size=5, mode="constant")  # 15 mm: coarse steps miss nothing
+    maps = np.pad(heights, 1), np.pad(wide, 1)  # what is beyond them is on their edge
     com = surface.centre_of_mass
     x, y = np.meshgrid(np.arange(low[0], high[0], _GRID), np.arange(low[1], high[1], _GRID), indexing="ij")
     near = np.hypot(x - com[0], y - com[1]) < 0.11
@@ -86,8 +87,7 @@ def propose_grasps(surface: Shape, *rooms: Room, most: int = 24) -> list[Grasp]:
     for preshape, room in enumerate(rooms):
         half = _half(room)
         for yaw in np.linspace(-half, half, round(2 * half / _TURN), endpoint=False) + _TURN / 2:
-            rough = _along(room, heights, wide, (xs[0], ys[0]), centres, com, float(yaw))
-            found += [replace(grasp, preshape=preshape) for grasp in rough] if preshape else rough
+            found += _along(room, preshape, maps, (xs[0], ys[0]), centres, com, float(yaw))
     found.sort(key=lambda g: -g.score)
     best: list[Grasp] = []
     for rough in found[: 400 * len(rooms)]:
@@ -103,19 +103,27 @@ def propose_grasps(surface: Shape, *rooms: Room, most: int = 24) -> list[Grasp]:
 
 
 def _along(
-    room: Room, heights: np.ndarray, wide: np.ndarray, corner: tuple[float, float], centres: np.ndarray, com: np.ndarray, yaw: float
+    room: Room,
+    preshape: int,
+    maps: tuple[np.ndarray, np.ndarray],
+    corner: tuple[float, float],
+    centres: np.ndarray,
+    com: np.ndarray,
+    yaw: float,
 ) -> list[Grasp]:
-    """Rough grasps of one yaw from the height map alone; their score lacks what the pads would touch."""
+    """Rough grasps of one yaw from the height maps alone; their score lacks what the pads would touch."""
+    heights, wide = maps
     u = closing(yaw)[:2]
     v = np.array([u[1], -u[0]])
 
     def highest(field: np.ndarray, centres: np.ndarray, along: np.ndarray, across: np.ndarray) -> np.ndarray:
         """Of the map over a grid of offsets about each centre, (N,) [m]."""
         offsets = (along[:, None, None] * u + across[None, :, None] * v).reshape(-1, 2)  # (K, 2)
-        cells = np.round((centres[:, None] + offsets - corner) / _CELL).astype(np.int32)  # (N, K, 2)
-        i, j = cells[..., 0], cells[..., 1]
-        inside = (i >= 0) & (i < field.shape[0]) & (j >= 0) & (j < field.shape[1])
-        return np.where(inside, field[i.clip(0, field.shape[0] - 1), j.clip(0, field.shape[1] - 1)], 0).max(axis=1)
+        flat = np.zeros((len(centres), len(offsets)), np.int32)  # (N, K)
+        for k, size in enumerate(field.shape):
+            cells = np.rint((centres[:, None, k] + offsets[:, k] - corner[k]) / _CELL).astype(np.int32)
+            flat = flat * size + (cells + 1).clip(0, size - 1)
+        return field.ravel()[flat].max(axis=1)
 
     half = room.opening / 2
     between = highest(heights, centres, np.arange(0.007 - half, half - 0.0069, 0.006), np.array([-0.005, 0.0, 0.005]))
@@ -131,7 +139,7 @@ def _along(
     away = np.hypot(*(centres - com[:2]).T)
     score = -60 * away - 1.0 * abs(yaw) - 8 * np.maximum(0, pad - com[2])
     deep = pad < np.maximum(between - 0.003, room.tip + 0.0025)
-    return [Grasp(np.array([*centres[k], pad[k]]), yaw, np.nan, float(score[k])) for k in np.flatnonzero(deep)]
+    return [Grasp(np.array([*centres[k], pad[k]]), yaw, np.nan, float(score[k]), preshape) for k in np.flatnonzero(deep)]
 
 
 def _touch(surface: Shape, room: Room, rough: Grasp) -> Grasp | None:
