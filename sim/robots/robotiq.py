@@ -33,8 +33,11 @@ _JOINTS = {
 """Sign of each joint's turn when the jaw closes."""
 _TOUCHED = ("hand_collision", "inner_finger_collision", "fingertip_collision")
 """Geoms that touch; those of the knuckles lie behind them."""
-_KP, _KD, _TORQUE = 40.0, 4.0, 8.0
-"""Of its motor [N m/rad], [N m s/rad], [N m]: 8 N m are about 75 N a pad; the data sheet has 20 to 235 N."""
+_KP, _KD, _TORQUE, _DAMPING = 60.0, 1.5, 2.2, 0.28
+"""Of its motor [N m/rad], [N m s/rad], [N m], and of each joint [N m s/rad]: 20 N a pad and 150 mm/s. The data sheet has 20 to 235 N
+and 20 to 150 mm/s; toys weigh 10 to 70 g, and 75 N press them 5 mm into the pads and 9 mm into the table."""
+_SPEED = 0.0075
+"""At which the pads come together in a control step [m]."""
 _FINGER = Finger((0.001, 0.010, 0.020), (-0.012, 0.0, 0.012))
 _PALM = tuple(round(0.02 * k, 2) for k in range(-3, 4)), (-0.03, 0.0, 0.03)
 _ROOM = Room(_OPEN, 0.0115, 0.038, (_FINGER, _FINGER), _PALM)
@@ -58,7 +61,8 @@ class Robotiq:
 
     def closing(self, preshape: int, width: float) -> Closing:
         """The arm is low enough for tips that have swung up to `width`."""
-        return Closing(np.zeros((9, 1)), np.full(9, self.drop(width)))
+        steps = max(9, 4 + int(np.ceil((_OPEN - width) / _SPEED)))
+        return Closing(np.zeros((steps, 1)), np.full(steps, self.drop(width)))
 
     def drop(self, width: float) -> float:
         """The tips swing on an arc: how far they are above where they reach furthest, at a distance between the pads [m]."""
@@ -103,7 +107,7 @@ def add_robotiq(arm: mujoco.MjSpec) -> None:
     arm.attach(hand, frame=arm.body("right_hand").add_frame(), prefix="")
     for name in _JOINTS:
         joint = arm.joint(name)
-        joint.armature, joint.damping[0] = 0.005, 0.2
+        joint.armature, joint.damping[0] = 0.005, _DAMPING
         joint.range = [joint.range[0] - 0.05, joint.range[1] + 0.05]  # the linkage stops it, not its own limit
     for name, sign in list(_JOINTS.items())[1:]:
         link = arm.add_equality(name=name, type=mujoco.mjtEq.mjEQ_JOINT, name1=name, name2="finger_joint")
@@ -119,7 +123,8 @@ def add_robotiq(arm: mujoco.MjSpec) -> None:
     motor.ctrlrange, motor.ctrllimited = [_turn(_OPEN), _turn(0.0)], True
     for side in ("left", "right"):
         pad = arm.geom(f"{side}_fingertip_collision")
-        pad.friction, pad.condim, pad.solref, pad.solimp = [1.5, 0.05, 0.001], 4, [0.01, 1], [0.95, 0.99, 0.001, 0.5, 2]
+        pad.friction, pad.condim, pad.solref, pad.solimp = [1.5, 0.05, 0.001], 4, [0.01, 1], [0.95, 0.999, 0.001, 0.5, 2]
+        pad.solmix = 100  # the pads are as soft as they say here, not as the object says: a toy of 10 g would sink in
         arm.add_exclude(bodyname1="robotiq_85_adapter_link", bodyname2=f"{side}_inner_finger")
     depth = _TIP - 0.0115
     quarter = [np.sqrt(0.5), 0, 0, np.sqrt(0.5)]
