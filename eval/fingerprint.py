@@ -19,7 +19,7 @@ from assets.graspable import Graspable
 _DECISIVE = ("bench", "robosuite_suite", "suite", "trial")
 """Modules of this room that decide how a trial goes."""
 _ASIDE = {"backlog", "catalogue", "collect", "doctor", "executor", "executor_local", "executor_ray", "rerender", "sheet", "workers"}
-_ASIDE |= {"backends", "devices", "dispatch", "packed", "sentinel", "watchdog"}
+_ASIDE |= {"backends", "devices", "dispatch", "easel", "packed", "sentinel", "watchdog"}
 _ASIDE |= {"arms", "blend", "cache", "jitter", "puppet", "recolour", "remix", "runlog", "sampler", "selection", "table", "train", "trainer"}
 """Modules of `sim` and `policies` that do not: they share out work, make data and train, and what is trained is in the checkpoint."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import mujoco
@@ -25,6 +26,9 @@ _SMALL = 256
 
 class Renderer:
     """Draws one model, square, at any size up to the model's offscreen buffer. Close it, or use it as a context manager."""
+
+    stalls: Mapping[str, int] = MappingProxyType({})
+    """Draws that hung, by back end: here none, since the process would be gone."""
 
     def __init__(self, model: mujoco.MjModel, *, shadows: bool = False) -> None:
         self._model, self._shadows = model, shadows
@@ -59,6 +63,14 @@ class Renderer:
         self._data, self._camera.fixedcamid = data, k
         self._seen = (data.geom_xpos[self._drawn] - data.cam_xpos[k]) @ data.cam_xmat[k].reshape(3, 3)  # right, up, backwards [m]
         self._view = np.ones_like(self._object) if self._shadows else self._in_view(np.radians(self._model.cam_fovy[k]) / 2)
+
+    def views(self, data: mujoco.MjData, cameras: Sequence[str], size: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Pictures and masks of several cameras, by name; `data` as for `look`."""
+        images, masks = {}, {}
+        for camera in cameras:
+            self.look(data, camera)
+            images[camera], masks[camera] = self.picture(size), self.mask(size)
+        return images, masks
 
     def picture(self, size: int) -> np.ndarray:
         """What the camera sees, (size, size, 3) uint8, row 0 on top."""

@@ -10,6 +10,7 @@ import numpy as np
 from assets.graspable import CONTACT
 from hardware.api import Action, Observation, RobotError
 from sim.camera import Camera
+from sim.easel import Easel
 from sim.errors import PlacementError, SceneError
 from sim.render import Renderer
 from sim.robots import GRIP
@@ -25,11 +26,13 @@ _REACH = 0.15
 class SimRobot:
     """One scene being stepped. `connect` compiles it; `place` starts a trial; then `observe` and `command` as on any robot."""
 
-    def __init__(self, config: SceneConfig) -> None:
+    def __init__(self, config: SceneConfig, *, renderer: type[Renderer] | type[Easel] = Renderer) -> None:
+        """renderer: `Renderer` draws here, `Easel` in a process that is replaced when a draw hangs."""
         self.config = config
         self.dt = 1 / config.rate
         self._model: mujoco.MjModel | None = None
-        self._renderer: Renderer | None = None
+        self._draw_with = renderer
+        self._renderer: Renderer | Easel | None = None
         self._past: mujoco.MjData | None = None
 
     # --- hardware.api.Robot
@@ -236,11 +239,9 @@ class SimRobot:
         return self._look(camera).depth(size or self.config.size)
 
     def _sense(self, data: mujoco.MjData | None = None, cameras: Sequence[str] | None = None) -> Observation:
-        images, masks = {}, {}
-        for name in [camera.name for camera in self.config.cameras] if cameras is None else cameras:
-            renderer = self._look(name, data)
-            images[name], masks[name] = renderer.picture(self.config.size), renderer.mask(self.config.size)
-        then = data or self.data
+        renderer, then = self.renderer, data or self.data
+        names = [camera.name for camera in self.config.cameras] if cameras is None else cameras
+        images, masks = renderer.views(then, names, self.config.size)
         return Observation(images, masks, then.qpos[self._qpos].copy(), self.arm.hand.sense(then.qpos[self._fingers]), float(then.time))
 
     def _settle(self, xy: np.ndarray, quat: np.ndarray) -> bool:
@@ -265,12 +266,18 @@ class SimRobot:
         """Of the object's lowest point above the table [m]."""
         return min(lowest(self.model, self.data, geom) for geom in self._object_touch)
 
-    def _look(self, camera: str, data: mujoco.MjData | None = None) -> Renderer:
-        """The renderer, pointed through a camera."""
+    @property
+    def renderer(self) -> Renderer | Easel:
+        """What draws; made when it is first needed."""
         if self._renderer is None:
-            self._renderer = Renderer(self.model, shadows=self.config.variation.shadows)
-        self._renderer.look(self.data if data is None else data, camera)
+            self._renderer = self._draw_with(self.model, shadows=self.config.variation.shadows)
         return self._renderer
+
+    def _look(self, camera: str) -> Renderer | Easel:
+        """The renderer, pointed through a camera."""
+        renderer = self.renderer
+        renderer.look(self.data, camera)
+        return renderer
 
 
 def _sides(model: mujoco.MjModel, sides: Sequence[Sequence[str]]) -> np.ndarray:

@@ -34,7 +34,8 @@ class Painting:
             backend = os.environ["MUJOCO_GL"]
             note(self.folder / "begun", f"{seed} {backend}")
             again = lines(self.folder / "begun").count(f"{seed} {backend}") > 1
-            mujoco.mjr_render = hang if (seed, backend) in self.hangs and (self.always or not again) else real
+            draw = hang if (seed, backend) in self.hangs and (self.always or not again) else real
+            setattr(mujoco, "mjr_render", draw)  # noqa: B010
             with SimRobot(SceneConfig(ToySet.sample(seed, 1).toys[0], size=32)) as robot:
                 told = hashlib.sha256(robot.picture("side").tobytes() + robot.mask("side").tobytes()).hexdigest()
             note(self.folder / "ended", f"{seed} {backend}")
@@ -62,4 +63,4 @@ def hang_once(folder: Path, backend: str) -> None:
                 hang()
         real(*arguments)
 
-    mujoco.mjr_render = draw
+    setattr(mujoco, "mjr_render", draw)  # noqa: B010
