@@ -165,7 +165,7 @@ class Expert:
         angle = rng.uniform(-np.pi, np.pi)
         aside = rng.uniform(0.02, 0.05) * np.array([np.cos(angle), np.sin(angle), 0.0])
         above = np.array([0.0, 0.0, rng.uniform(0.0, 0.05)])
-        wrong = self.path(Grasp(grasp.pos + aside + above, grasp.yaw, 0.0, 0.0), self._robot.qpos)
+        wrong = self.path(Grasp(grasp.pos + aside + above, grasp.yaw, 0.0, 0.0, grasp.preshape), self._robot.qpos)
         if wrong is None:
             return
         stop = wrong.lift + int(rng.integers(0, 12))

@@ -65,7 +65,7 @@ def _weld(joint: mujoco.MjsJoint, angle: float) -> None:
 GR1_INSPIRE = Arm(
     name="gr1_inspire",
     joints=SERVOS.joints,
-    home=(-0.965, -1.827, 1.151, -2.023, 0.619, -0.111, -0.425),
+    home=(-0.958, -1.861, 1.145, -1.999, 0.56, -0.226, -0.475),
     speed=SPEED,
     hand=INSPIRE,
     spec=_spec,

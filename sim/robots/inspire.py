@@ -15,12 +15,12 @@ import numpy as np
 
 from sim.library import models_folder, open_model, simplify
 from sim.robots.hand import GRIP, Closing, Finger, Preshape, Room
-from sim.robots.inspire_arc import ALONG, CENTRE, COUPLED, DEPTH, DOWN, DRIVEN, FINGERS, LENGTH, RANGE, SIDEWAYS, arc
+from sim.robots.inspire_arc import ALONG, CENTRE, COUPLED, DEPTH, DOWN, DRIVEN, FINGERS, RANGE, SIDEWAYS, TIPS, arc
 
 _FILE = "grippers/inspire_right_hand.xml"
 _LOOK = (0.06, 400)
 """Share of the faces of a visual mesh that is kept, and the least: cameras see the hand from near."""
-_PALM, _LINK, _TIP = (0.16, 0.17, 0.18, 1), (0.33, 0.34, 0.36, 1), (0.62, 0.63, 0.65, 1)
+_DARK, _GREY, _LIGHT = (0.16, 0.17, 0.18, 1), (0.33, 0.34, 0.36, 1), (0.62, 0.63, 0.65, 1)
 """Colours: robosuite's is all black."""
 _VALUES = ("thumb_turn", "thumb_bend", *FINGERS)
 _KP = (60.0, 120.0, 60.0, 60.0, 60.0, 60.0)
@@ -32,10 +32,12 @@ _TORQUE = (3.0, 3.6, 1.65, 1.65, 1.65, 1.65)
 finger's, at 0.11 m (10 N)."""
 _FRICTION = (0.6, 1.2, 0.55, 0.55, 0.55, 0.55)
 """Of the screws [N m]: the motor needs so much, and so much more holds what pushes against it."""
-_PRESHAPES = ((0.075, 2), (0.075, 4), (0.105, 4), (0.105, 2))
-"""Opening [m], and how many fingers close on the thumb; the others stay straight, out of the way."""
+_PRESHAPES = ((0.07, 2), (0.07, 4), (0.1, 4), (0.1, 2), (0.05, 1))
+"""Opening [m], and how many fingers close on the thumb; the others are folded into the palm."""
 _CLOSING = 9, 6
 """Control steps from a preshape to the object, and on."""
+_TIP = 0.009
+"""Of the fingertips below the grip site, whose arcs the arm follows [m]."""
 _OVER = -0.03
 """The width that it is told to close to, whatever is in between [m]."""
 
@@ -69,7 +71,7 @@ class Inspire:
         opening, fingers = _PRESHAPES[preshape]
         touch, press = (np.linspace(*ends, steps + 1)[1:] for ends, steps in zip(((opening, width), (width, _OVER)), _CLOSING, strict=True))
         values = np.array([_values(between, fingers) for between in (*touch, *press)])
-        lower = np.array([DEPTH - arc().level(between) for between in touch])
+        lower = np.array([DEPTH + _TIP - arc(fingers).lowest(between) for between in touch])
         return Closing(values, np.append(lower, np.repeat(lower[-1], len(press))))
 
     def commands(self, values: np.ndarray) -> np.ndarray:
@@ -87,18 +89,18 @@ class Inspire:
 
 
 def _values(opening: float, fingers: int) -> np.ndarray:
-    """Of a hand whose pads are `opening` apart [m], (6,); the fingers beyond the first so many are straight."""
-    thumb, finger = arc().bends(opening)
-    return np.array([0.0, 1 - thumb, *np.where(np.arange(len(FINGERS)) < fingers, 1 - finger, 1.0)])
+    """Of a hand whose pads are `opening` apart [m], (6,); the fingers beyond the first so many are folded into the palm."""
+    thumb, finger = arc(fingers).bends(opening)
+    return np.array([0.0, 1 - thumb, *np.where(np.arange(len(FINGERS)) < fingers, 1 - finger, 0.0)])
 
 
 def _room(opening: float, fingers: int) -> Room:
     """What a preshape takes and reaches, measured on the model."""
-    across = tuple(np.linspace(-0.017, 0.017 if fingers == 2 else 0.052, 2 * fingers).round(3).tolist())
+    across = tuple(np.linspace(-0.017, (0.0, 0.017, 0.035, 0.052)[fingers - 1], 2 * fingers).round(3).tolist())
     sides = Finger((0.001, 0.008, 0.016), across), Finger((0.001, 0.008, 0.016), (-0.011, -0.003, 0.005))
-    pads = (-0.0105, 0.0, 0.0095) if fingers == 2 else (-0.0105, 0.0095, 0.03), (-0.008, -0.003, 0.002)
+    pads = ((-0.0145, -0.0105, -0.0065), (-0.0105, 0.0, 0.0095), (-0.0105, 0.0095, 0.03))[min(fingers, 3) - 1], (-0.008, -0.003, 0.002)
     palm = tuple(round(0.02 * k, 2) for k in range(-3, 4)), (-0.025, -0.005, 0.02, 0.045)
-    return Room(opening, 0.0115, 0.05, sides, palm, symmetric=False, pads=pads)
+    return Room(opening, _TIP, 0.045, sides, palm, symmetric=False, pads=pads)
 
 
 INSPIRE = Inspire()
@@ -118,7 +120,7 @@ def add_inspire(arm: mujoco.MjSpec, wrist: str, quat: tuple[float, ...]) -> None
     simplify(hand, _LOOK)
     for geom in hand.geoms:
         body = geom.parent.name
-        geom.rgba = _PALM if body == "r_palm" else _TIP if body.endswith("distal") else _LINK
+        geom.rgba = _DARK if body == "r_palm" else _LIGHT if body.endswith("distal") else _GREY
     root = hand.body("right_hand")
     root.name, root.quat = "inspire", [1, 0, 0, 0]  # arms have a body of that name
     hand.delete(hand.body("eef"))
@@ -145,12 +147,13 @@ def _touch(hand: mujoco.MjSpec) -> None:
 
     for name in FINGERS:
         link(f"{name}_proximal", (0.0005, 0.002, -0.006), (0.0, 0.030, -0.006), 0.0085, 0.015)
-        link(f"{name}_distal", (0.003, 0.004, -0.005), (-0.0002, LENGTH[name] - 0.0058, -0.005), 0.0058, 0.010)
-        hand.add_exclude(bodyname1="r_palm", bodyname2=f"r_{name}_proximal")
+        link(f"{name}_distal", (0.003, 0.004, -0.005), *TIPS[name], 0.010)
+        for part in ("proximal", "distal"):
+            hand.add_exclude(bodyname1="r_palm", bodyname2=f"r_{name}_{part}")  # folded fingers lie in hollows that the box has not
     link("thumb_proximal_1", (-0.004, 0.0, -0.007), (-0.004, 0.0, -0.005), 0.006, 0.010)
     link("thumb_proximal_2", (0.005, 0.002, -0.008), (0.040, 0.0315, -0.008), 0.0085, 0.020)
     link("thumb_middle", (0.002, 0.001, -0.007), (0.019, 0.0095, -0.007), 0.0075, 0.010)
-    link("thumb_distal", (0.002, 0.001, -0.006), (0.0165, 0.0085, -0.006), 0.0065, 0.010)
+    link("thumb_distal", (0.002, 0.001, -0.006), *TIPS["thumb"], 0.010)
     for name in ("proximal_1", "proximal_2", "middle"):
         hand.add_exclude(bodyname1="r_palm", bodyname2=f"r_thumb_{name}")
     hand.add_exclude(bodyname1="r_thumb_proximal_1", bodyname2="r_thumb_middle")

@@ -55,4 +55,4 @@ def _with_inspire() -> mujoco.MjSpec:
 
 PANDA = Arm("panda", SERVOS.joints, HOME, SPEED, JAW, _with_jaw)
 PANDA_ROBOTIQ = Arm("panda_robotiq", SERVOS.joints, (0.0, -0.325, 0.0, -2.183, 0.0, 1.858, np.pi / 4), SPEED, ROBOTIQ, _with_robotiq)
-PANDA_INSPIRE = Arm("panda_inspire", SERVOS.joints, (0.0, 0.0, -0.2, -2.1, 0.77, 1.77, -1.28), SPEED, INSPIRE, _with_inspire)
+PANDA_INSPIRE = Arm("panda_inspire", SERVOS.joints, (-0.012, 0.026, -0.211, -2.137, 0.877, 1.788, -1.38), SPEED, INSPIRE, _with_inspire)
