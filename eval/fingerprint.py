@@ -18,9 +18,11 @@ from assets.graspable import Graspable
 
 _DECISIVE = ("bench", "robosuite_suite", "suite", "trial")
 """Modules of this room that decide how a trial goes."""
-_ASIDE = {"backlog", "catalogue", "collect", "doctor", "executor", "executor_local", "executor_ray", "rerender", "sheet", "workers"}
-_ASIDE |= {"backends", "devices", "dispatch", "easel", "packed", "sentinel", "watchdog"}
-_ASIDE |= {"arms", "blend", "cache", "jitter", "puppet", "recolour", "remix", "runlog", "sampler", "selection", "table", "train", "trainer"}
+_ASIDE = {
+    "sim": "arm_file backends backlog catalogue collect devices dispatch doctor easel executor executor_local executor_ray packed puppet "
+    "randomise rerender sentinel variation/sheet watchdog workers",
+    "policies": "blend cache jitter recolour remix runlog sampler selection table train trainer",
+}
 """Modules of `sim` and `policies` that do not: they share out work, make data and train, and what is trained is in the checkpoint."""
 
 
@@ -57,7 +59,8 @@ def code() -> str:
     """A short hash of the modules that decide how a trial goes, whatever else a commit changes."""
     root = Path(__file__).resolve().parents[1]
     files = [path for room in ("assets", "hardware", "policies", "sim") for path in (root / room).rglob("*.py")]
-    files = [path for path in files if path.stem not in _ASIDE]
+    aside = {f"{room}/{name}" for room, names in _ASIDE.items() for name in names.split()}
+    files = [path for path in files if path.relative_to(root).with_suffix("").as_posix() not in aside]
     files += [*(root / "eval/references").glob("*.py"), *(root / f"eval/{name}.py" for name in _DECISIVE)]
     told = hashlib.sha256()
     for path in sorted(files):
