@@ -16,6 +16,8 @@ from episodes import CameraInfo, DatasetInfo, Episode
 from episodes.dataset import read_info
 from hardware.api import RobotError
 from sim.camera import as_camera
+from sim.errors import SceneError
+from sim.randomise import looked, recall
 from sim.robots import ROBOTS
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
@@ -109,7 +111,7 @@ class World:
         """Something of every camera at every step."""
         robot, cameras = self.robot(episode), self.cameras(episode)
         seen: dict[str, list[np.ndarray]] = {name: [] for name in cameras}
-        for state in episode.state[:-1]:
+        for state in episode.state[looked(robot.config.variation, len(episode.qpos))]:
             robot.set_state(state)
             for name, info in cameras.items():
                 seen[name].append(look(robot, name, info.height))
@@ -123,11 +125,16 @@ class World:
 
     def _open(self, episode: Episode) -> SimRobot:
         obj = self._objects[episode.provenance["object"]]
-        if self._robot is None or self._robot.config.object.name != obj.name:
+        try:
+            variation = recall(episode.provenance)
+        except SceneError as error:
+            raise AugmentError(f"what the episode says of its world makes none: {error}") from error
+        if self._robot is None or self._robot.config.object.name != obj.name or self._robot.config.variation != variation:
             self.close()
             cameras = tuple(as_camera(name, info) for name, info in self.info.cameras.items())
-            robot = SimRobot(SceneConfig(obj, cameras, size=self._size or SceneConfig.size, robot=self.info.robot))
             try:
+                config = SceneConfig(obj, cameras, size=self._size or SceneConfig.size, variation=variation, robot=self.info.robot)
+                robot = SimRobot(config)
                 robot.connect()
             except RobotError as error:
                 raise AugmentError(f"the scene of {obj.name!r} cannot be built: {error}") from error

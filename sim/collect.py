@@ -6,12 +6,14 @@ stopped, and one process or many make the same data.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import platform
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,16 @@ from tqdm import tqdm
 from assets.graspable import Graspable
 from assets.objects import open_objects
 from assets.toys import ToySet
-from episodes import Dataset, DatasetInfo, DatasetWriter, open_dataset
+from episodes import Dataset, DatasetInfo, DatasetWriter, Episode, open_dataset
 from episodes.dataset import read_info
 from sim.camera import described
 from sim.errors import SceneError
 from sim.expert import VERSION, Expert, ExpertConfig
+from sim.randomise import Randomisation, randomisation, sensed
 from sim.robots import find_robot
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
+from sim.variation import PLAIN, Variation
 from sim.workers import check_executor, share
 
 
@@ -52,6 +56,10 @@ class CollectConfig:
     """Whose hand plays: a name of `sim.robots`."""
     size: int = 128
     """Pictures are square, this many pixels a side."""
+    randomise: list[str] = field(default_factory=list)
+    """What is drawn anew for each demonstration: names of `sim.variation.AXES`, or `[all]`."""
+    randomise_strength: list[float] = field(default_factory=lambda: [0.0, 1.0])
+    """How strongly: between these, 0 to 1."""
     workers: int = 0
     """Processes; 0: one for each core, of a cluster one for each of its CPUs."""
     executor: str = "local"
@@ -66,7 +74,12 @@ class CollectConfig:
         if self.seed < 0 or self.workers < 0:
             raise SceneError(f"seed={self.seed}, workers={self.workers}; neither can be negative")
         find_robot(self.robot)
+        self.randomisation()
         check_executor(self.executor, self.address)
+
+    def randomisation(self) -> Randomisation:
+        """What differs between demonstrations. Raises SceneError where that makes no sense."""
+        return randomisation(self.randomise, self.randomise_strength)
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,7 @@ class Collector:
     size: int
     robot: str
     expert: ExpertConfig
+    randomised: Randomisation
 
     def __call__(self) -> Collector.Work:
         if not (self.path / "dataset.json").exists():  # the driver made it
@@ -100,6 +114,17 @@ class Collector:
         backend = os.environ.get("MUJOCO_GL", "")
         drawn = {} if backend == read_info(self.path).fingerprint.get("gl") else {"gl": backend}
         return Collector.Work(self, DatasetWriter(self.path, self.info), drawn)
+
+    def open(self, obj: Graspable, variation: Variation = PLAIN) -> SimRobot:
+        """The robot with an object, not yet connected."""
+        return SimRobot(SceneConfig(obj, size=self.size, robot=self.robot, variation=variation))
+
+    def randomly(self, obj: Graspable, rng: np.random.Generator, said: dict[str, Any]) -> Episode | None:
+        """A demonstration in a world of its own; None where the expert makes none there."""
+        drawn = self.randomised.draw(rng.spawn(1)[0])  # a child: what `rng` gives is as in the plain world
+        with self.open(obj, drawn.variation) as robot:
+            episode = Expert(robot, self.expert).demonstrate(rng, said | drawn.provenance(robot.config))
+            return episode and sensed(episode, robot.config)
 
     @dataclass(frozen=True)
     class Work:
@@ -112,19 +137,31 @@ class Collector:
 
         def __call__(self, job: Job) -> int:
             """Makes one object's shard and returns the number of its demonstrations."""
-            made = self.collector
-            episodes = []
-            with SimRobot(SceneConfig(job.obj, size=made.size, robot=made.robot)) as robot:
-                expert = Expert(robot, made.expert)
+            made, episodes = self.collector, []
+            with contextlib.ExitStack() as stack:
+                plain = None if made.randomised.axes else stack.enter_context(made.open(job.obj))
+                expert = plain and Expert(plain, made.expert)
                 for attempt in range(2 * job.demos + 6):
                     if len(episodes) == job.demos:
                         break
                     rng = np.random.default_rng([made.seed, job.number, attempt])
-                    episode = expert.demonstrate(rng, {"seed": made.seed, "toy": job.number, "attempt": attempt, **self.drawn})
+                    said = {"seed": made.seed, "toy": job.number, "attempt": attempt, **self.drawn}
+                    episode = expert.demonstrate(rng, said) if expert else made.randomly(job.obj, rng, said)
                     if episode is not None:
                         episodes.append(episode)
-            self.writer.write(job.name, episodes)
+            self._write(job.name, episodes)
             return len(episodes)
+
+        def _write(self, name: str, episodes: Sequence[Episode]) -> None:
+            """One shard, and where clutter makes states of several sizes one for each: the one that says that all is there comes last."""
+            by_size: dict[int, list[Episode]] = {}
+            for episode in episodes:
+                by_size.setdefault(episode.state.shape[1], []).append(episode)
+            first, *others = by_size or {0: []}
+            for size in others:
+                if not self.writer.has(f"{name}-{size}"):
+                    self.writer.write(f"{name}-{size}", by_size[size])
+            self.writer.write(name, by_size.get(first, []))
 
 
 def run(cfg: CollectConfig) -> dict[str, Any]:
@@ -136,7 +173,7 @@ def run(cfg: CollectConfig) -> dict[str, Any]:
         raise SceneError(f"demos={cfg.demos} on {len(objects)} objects; at least one each is needed")
     info = _info(cfg, objects)
     _refuse_other(out, info)
-    collector = Collector(out, info, cfg.seed, cfg.size, cfg.robot, cfg.expert)
+    collector = Collector(out, info, cfg.seed, cfg.size, cfg.robot, cfg.expert, cfg.randomisation())
     writer = DatasetWriter(out, collector.info)
     if toys is not None:
         toys.save(out / "toys.json")
@@ -174,7 +211,8 @@ def _info(cfg: CollectConfig, objects: tuple[Graspable, ...]) -> DatasetInfo:
     """What must agree for two shards to be of one data set."""
     config, arm = SceneConfig(objects[0], size=cfg.size, robot=cfg.robot), find_robot(cfg.robot)
     cameras = {camera.name: described(camera, cfg.size) for camera in config.cameras}
-    settings = {key: value for key, value in dataclasses.asdict(cfg).items() if key not in ("out", "workers", "executor", "address")}
+    silent = {"out", "workers", "executor", "address"} | (set() if cfg.randomise else {"randomise", "randomise_strength"})
+    settings = {key: value for key, value in dataclasses.asdict(cfg).items() if key not in silent}
     made_by = {"mujoco": mujoco.__version__, "gl": os.environ.get("MUJOCO_GL", ""), "expert": VERSION, "settings": settings}
     return DatasetInfo(config.rate, arm.name, arm.joints, cameras, gripper=len(arm.hand.values), fingerprint=made_by)
 
@@ -187,7 +225,7 @@ def _refuse_other(out: Path, info: DatasetInfo) -> None:
     ours = info.fingerprint
     if there.get("settings") != ours["settings"] or there.get("expert") != ours["expert"]:
         was, now = ({"expert": made.get("expert"), **made.get("settings", {})} for made in (there, ours))
-        differ = ", ".join(f"{key} was {was.get(key)} and is {now[key]}" for key in now if was.get(key) != now[key])
+        differ = ", ".join(f"{key} was {was.get(key)} and is {now.get(key)}" for key in {**now, **was} if was.get(key) != now.get(key))
         raise SceneError(f"{out} was collected with other settings ({differ}); choose another out=, or remove it")
 
 

@@ -121,6 +121,10 @@ class Expert:
         """
         robot, config = self._robot, self.config
         start = self._home + np.clip(rng.normal(size=len(self._home)), -2, 2) * config.start_noise
+        made = robot.config.variation
+        if made.start:
+            start = start + made.start[: len(start)]
+        self._shaking = np.random.default_rng(made.seed)
         try:
             xy = rng.uniform(-config.area, config.area, 2) if at is None else np.array(at)
             robot.place(xy, rng, upright=upright, start=start)
@@ -144,8 +148,8 @@ class Expert:
         self._follow(path, path.targets, rng, tape, np.ones(len(path.targets), bool))
         if not (robot.held and robot.object_pose[0][2] > rest + 0.1):
             return None
-        made = {"expert": VERSION, "grasp": {"pos": grasps[-1].pos.tolist(), "yaw": grasps[-1].yaw}, "attempts": len(grasps)}
-        return _episode(robot, tape, (provenance or {}) | made)
+        said = {"expert": VERSION, "grasp": {"pos": grasps[-1].pos.tolist(), "yaw": grasps[-1].yaw}, "attempts": len(grasps)}
+        return _episode(robot, tape, (provenance or {}) | said)
 
     def _action(self, target: np.ndarray) -> Action:
         """Of a row of a path, (n + m,)."""
@@ -175,7 +179,7 @@ class Expert:
 
     def _follow(self, path: Path, labels: np.ndarray, rng: np.random.Generator, tape: _Tape, labelled: np.ndarray) -> None:
         """Carries out a path, disturbed until halfway down, and records what the expert says meanwhile."""
-        robot = self._robot
+        robot, shaken = self._robot, self._robot.config.variation.action_noise
         steps = len(labels)
         noise = _wander(rng, steps, len(self._home), self.config.path_noise)
         noise *= np.interp(np.arange(steps), [path.descent, path.close - 2], [1, 0])[:, None]
@@ -183,6 +187,8 @@ class Expert:
             observation, state = robot.observe(), robot.state()
             target = path.targets[t].copy()
             target[: noise.shape[1]] += noise[t]
+            if shaken:
+                target += shaken * self._shaking.normal(size=len(target))
             sent = robot.command(self._action(target.astype(np.float32).astype(float)))  # as stored, so that it replays exactly
             tape.add(observation=observation, state=state, action=labels[t], labelled=labelled[t], sent=np.append(sent.qpos, sent.gripper))
 

@@ -10,6 +10,7 @@ import numpy as np
 from episodes import Episode
 from hardware.api import Action
 from sim.camera import Camera
+from sim.randomise import seen
 from sim.simrobot import SimRobot
 
 
@@ -35,19 +36,18 @@ class Redrawer:
         self._robot = robot
 
     def __call__(self, episode: Episode, cameras: Sequence[Camera]) -> Episode:
-        """The same episode seen by other cameras: pictures and masks are new, all else is as it was.
+        """The same episode seen by other cameras: new pictures and masks, by the sensors of the robot's scene; all else as it was.
 
         Raises SceneError for a camera that is not there.
         """
         robot = self._robot
         for camera in cameras:
             robot.aim(camera)
-        seen = [robot.sensed(state, [camera.name for camera in cameras]) for state in episode.state[:-1]]
-        return replace(
-            episode,
-            images={camera.name: np.stack([o.images[camera.name] for o in seen]) for camera in cameras},
-            masks={camera.name: np.stack([o.masks[camera.name] for o in seen]) for camera in cameras},
-        )
+        then = [robot.sensed(state, [camera.name for camera in cameras]) for state in episode.state[:-1]]
+        images = {camera.name: np.stack([o.images[camera.name] for o in then]) for camera in cameras}
+        masks = {camera.name: np.stack([o.masks[camera.name] for o in then]) for camera in cameras}
+        images, masks = seen(images, masks, robot.config)
+        return replace(episode, images=images, masks=masks)
 
 
 def rerender(episode: Episode, robot: SimRobot, cameras: Sequence[Camera]) -> Episode:

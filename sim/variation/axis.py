@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from sim.errors import SceneError
-from sim.variation.clutter import sample_distractors, sample_post
+from sim.variation.clutter import sample_distractors, sample_household, sample_post
 from sim.variation.light import sample_light
 from sim.variation.maskfault import MaskFault, sample_shift
 from sim.variation.sensor import sample_sensor
@@ -129,6 +129,12 @@ AXES: Mapping[str, Axis] = MappingProxyType(
                 "8 other toys, as near as 2 cm to the object",
                 "COLOSSEUM distractor objects; LIBERO-Plus objects layout (confounding objects)",
                 lambda s, rng: Variation(distractors=sample_distractors(s, rng)),
+            ),
+            Axis(
+                "distractors_household",
+                "8 household objects, as near as 2 cm to the object",
+                "COLOSSEUM distractor objects; LIBERO-Plus objects layout (confounding objects)",
+                lambda s, rng: Variation(distractors=sample_household(s, rng)),
             ),
             Axis(
                 "occlusion",

@@ -1,4 +1,4 @@
-"""Things beside the object: toys that lie around it, and a post that stands before it."""
+"""Things beside the object: toys or household objects that lie around it, and a post that stands before it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from functools import lru_cache
 import mujoco
 import numpy as np
 
-from assets.graspable import CONTACT, VISUAL
+from assets.graspable import CONTACT, VISUAL, Graspable
+from assets.objects.household import MASSES, Household
 from assets.toys import Toy, sample_toy
 from sim.camera import SIDE
 from sim.table import FRICTION, HALF, MIDDLE
@@ -32,9 +33,10 @@ Quaternion = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Distractor:
-    """Another toy on the table."""
+    """Another thing on the table."""
 
-    toy: Toy
+    thing: Graspable
+    """Hashable: how it comes to rest is found once in a process."""
     quat: Quaternion
     """How it is turned before it comes to rest."""
     bearing: float
@@ -43,8 +45,8 @@ class Distractor:
     """Between what the two cover of the table, as circles [m]."""
 
     def add_to(self, spec: mujoco.MjSpec, name: str, far: float) -> None:
-        """Adds the toy with a free joint of that name, in the air, this far away from the post's place [m]."""
-        spec.attach(self.toy.spec(), frame=spec.worldbody.add_frame(pos=np.add(_FAR, [far, 0, 0])), prefix=f"{name}/")
+        """Adds the thing with a free joint of that name, in the air, this far away from the post's place [m]."""
+        spec.attach(self.thing.spec(), frame=spec.worldbody.add_frame(pos=np.add(_FAR, [far, 0, 0])), prefix=f"{name}/")
         spec.joint(f"{name}/object").name, spec.body(f"{name}/object").name = name, name
         spec.joint(name).damping[0] = 1e-4
 
@@ -78,10 +80,10 @@ class Post:
                 type=cylinder, size=size, pos=[0, 0, above], mass=0, group=VISUAL, contype=0, conaffinity=0, rgba=[*self.colour, 1]
             )
 
-    def stands(self, corners: np.ndarray) -> np.ndarray:
-        """Where it stands so as to hide its share of an object with these corners (n, 3) [m], (2,) [m]."""
+    def stands(self, corners: np.ndarray, eye: np.ndarray) -> np.ndarray:
+        """Where it stands so as to hide its share of an object with these corners (n, 3) from a camera at `eye` (3,) [m], (2,) [m]."""
         middle = (corners[:, :2].min(axis=0) + corners[:, :2].max(axis=0)) / 2
-        towards = np.array(SIDE.pos[:2]) - middle
+        towards = eye[:2] - middle
         far = float(np.linalg.norm(towards))
         towards /= far
         across = np.array([-towards[1], towards[0]])
@@ -96,9 +98,29 @@ _FAR = [60.0, 0.0, -20.0]
 
 def sample_distractors(strength: float, rng: np.random.Generator) -> tuple[Distractor, ...]:
     """1 to 8 toys; at 1 they come to within 2 cm of the object. A greater strength adds toys and brings the same ones nearer."""
-    n = 1 + int((MOST - 1) * strength + 1e-9)
     pool, bearings, spare = rng.permutation(POOL), rng.uniform(-np.pi, np.pi, MOST), rng.uniform(0, 0.03, MOST)
-    return tuple(Distractor(*_of_pool(int(pool[k])), float(bearings[k]), 0.10 - 0.08 * strength + float(spare[k])) for k in range(n))
+    return tuple(
+        Distractor(*_of_pool(int(pool[k])), float(bearings[k]), 0.10 - 0.08 * strength + float(spare[k])) for k in range(_number(strength))
+    )
+
+
+def sample_household(strength: float, rng: np.random.Generator) -> tuple[Distractor, ...]:
+    """1 to 8 household objects, standing, no nearer and no further than toys are; from the seventh on there are two of a kind."""
+    names = [str(name) for name in rng.permutation(list(MASSES))]
+    turns, bearings, spare = rng.uniform(-np.pi, np.pi, MOST), rng.uniform(-np.pi, np.pi, MOST), rng.uniform(0, 0.03, MOST)
+    return tuple(
+        Distractor(
+            Household(names[k % len(names)]),
+            (float(np.cos(turns[k] / 2)), 0.0, 0.0, float(np.sin(turns[k] / 2))),
+            float(bearings[k]),
+            0.10 - 0.08 * strength + float(spare[k]),
+        )
+        for k in range(_number(strength))
+    )
+
+
+def _number(strength: float) -> int:
+    return 1 + int((MOST - 1) * strength + 1e-9)
 
 
 @lru_cache(maxsize=POOL)
@@ -121,16 +143,24 @@ def arrange(model: mujoco.MjModel, data: mujoco.MjData, distractors: Sequence[Di
     Toys that would overlap, or not lie on the table, go on round the object and then away from it.
     """
     corners = _corners(model, data, "object")
-    if post is not None:
-        _set(model, data, post_name(), [*post.stands(corners), 0.0, 1, 0, 0, 0])
     middle = data.body("object").xpos[:2]
     taken = [(middle, _reach(corners, middle))]
+    if post is not None:
+        place = post.stands(corners, _eye(model))
+        taken.append((place, _BASE[0]))
+        _set(model, data, post_name(), [*place, 0.0, 1, 0, 0, 0])
     for k, distractor in enumerate(distractors):
-        rest = at_rest(distractor.toy, distractor.quat)
+        rest = at_rest(distractor.thing, distractor.quat)
         xy = _free(distractor, rest[7], taken)
         taken.append((xy, rest[7]))
         _set(model, data, distractor_name(k), [*xy, *rest[2:7]])
     mujoco.mj_kinematics(model, data)
+
+
+def _eye(model: mujoco.MjModel) -> np.ndarray:
+    """Where the side camera stands, (3,) [m]: where it would, in a scene without one."""
+    k = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, SIDE.name)
+    return np.array(SIDE.pos) if k < 0 else model.cam_pos[k]
 
 
 def distractor_name(k: int) -> str:
@@ -144,14 +174,14 @@ def post_name() -> str:
 
 
 @lru_cache(maxsize=2 * POOL)
-def at_rest(toy: Toy, quat: Quaternion) -> tuple[float, ...]:
-    """Pose of a toy dropped with this rotation, once at rest on a table, and how far it reaches along the table, (8,) [m]."""
+def at_rest(thing: Graspable, quat: Quaternion) -> tuple[float, ...]:
+    """Pose of a thing dropped with this rotation, once at rest on a table, and how far it reaches along the table, (8,) [m]."""
     spec = mujoco.MjSpec()
     spec.option.timestep, spec.option.cone = 0.004, mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[9, 9, 1], friction=FRICTION)
     name = distractor_name(0)
-    Distractor(toy, quat, 0.0, 0.0).add_to(spec, name, far=0.0)
+    Distractor(thing, quat, 0.0, 0.0).add_to(spec, name, far=0.0)
     model = spec.compile()
     data = mujoco.MjData(model)
     _set(model, data, name, [0, 0, 0, *quat])
