@@ -213,6 +213,7 @@ def _painter(process: int, thread: int) -> Painter:
 def serve(handle: int, tray: int) -> None:
     """A child: draws what it is asked for until the socket closes. What is unpickled here is what its parent sends over that socket."""
     watchdog.owned([0] * SLOTS)  # the parent waits, and not for longer than a draw may take
+    watchdog.end_with_parent()
     pipe, shared = Connection(handle), mmap.mmap(tray, _TRAY)
     easels: dict[int, _Copy] = {}
     pipe.send_bytes(b"ready")

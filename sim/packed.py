@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import pickle
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-_DEATH_OF_PARENT = 1
-"""PR_SET_PDEATHSIG of Linux."""
+from sim import watchdog
 
 
 @dataclass(frozen=True)
@@ -26,9 +22,7 @@ class Packed:
 
     def __call__(self) -> Callable[[bytes], bytes]:
         """Starts the work, and sees to it that this process ends with the actor, however that ends."""
-        ctypes.CDLL(None).prctl(_DEATH_OF_PARENT, signal.SIGKILL)
-        if os.getppid() == 1:  # it was gone before
-            os._exit(1)
+        watchdog.end_with_parent()
         work = pickle.loads(self.start)()
         return lambda item: _packed(work(pickle.loads(item)))
 

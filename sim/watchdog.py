@@ -13,6 +13,7 @@ import itertools
 import math
 import mmap
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,8 @@ DEADLINE = 120.0
 """How long a draw may take [s]. The first of a process takes tenths of a second, since drivers compile shaders, and many times that where
 many processes share few cores."""
 VARIABLE = "CEZANNE_RENDER_DEADLINE"
+_DEATH_OF_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux."""
 
 
 def deadline() -> float:
@@ -85,6 +88,14 @@ def mark() -> Mark:
 def owned(counters: Counters) -> None:
     """Says, before anything is drawn, that the owner of this process looks at these counters, (SLOTS,)."""
     _processes[os.getpid()] = Marks(counters)
+
+
+def end_with_parent() -> None:
+    """Has the kernel kill this process when the thread that started it is gone, even where it hangs in a driver. Linux's; else nothing."""
+    if hasattr(os, "pidfd_open"):
+        ctypes.CDLL(None).prctl(_DEATH_OF_PARENT, signal.SIGKILL)
+        if os.getppid() == 1:  # it was gone before
+            os._exit(1)
 
 
 def _watched(process: int) -> Marks:

@@ -1,5 +1,6 @@
 """Sharing out over a Ray cluster of two nodes, on this machine: the results of local processes, also when a node is killed."""
 
+import os
 import socket
 import threading
 import time
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from hanging_jobs import Painting
 from worker_jobs import Item, Log, draw, lines, picky
 
+from sim import gl, watchdog
 from sim.errors import SceneError
 from sim.workers import share
 
@@ -101,6 +104,22 @@ def test_a_node_that_is_killed_loses_nothing_and_doubles_nothing(cluster, tmp_pa
     assert [times[line.split()[0]] for line in in_flight] in ([1, 2], [2, 1]), "what the killed node was doing is done again"
     assert times.total() == 13
     assert len({line.split()[0] for line in lines(tmp_path / "ended")}) == len(lines(tmp_path / "ended")) == 12
+
+
+def test_what_hangs_in_an_actor_is_done_with_the_other_back_end(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv(watchdog.VARIABLE, "8")
+    here = os.environ["MUJOCO_GL"]
+    other = gl.other(here)
+    if other == here:
+        pytest.skip("one back end alone renders here")
+    results = by_index(over(cluster[0], Painting(tmp_path, frozenset({(1, here)})), range(3), 1))
+    assert [(done.value[1], done.drawn_by, done.stalls) for done in results] == [
+        (here, "", ()),
+        (other, other, (here,)),
+        (other, other, ()),
+    ]
+    calm = by_index(share(Painting(tmp_path, frozenset()), range(3), 0))
+    assert [done.value[0] for done in results] == [done.value[0] for done in calm]
 
 
 def test_no_cluster_is_said_in_one_line_with_what_to_do():
