@@ -39,7 +39,7 @@ class Router:
     def __init__(self, solver: InverseKinematics, arm: Arm, *, lift: float) -> None:
         self._ik, self._home, self._hand, self._lift = solver, np.array(arm.home), arm.hand, lift
         self._fastest = np.array(arm.speed)
-        self._speed = np.minimum(_SPEED, 0.85 * self._fastest)
+        self._speed = np.minimum(_SPEED, 0.7 * self._fastest)  # what disturbs a demonstration comes on top
 
     def path(self, grasp: Grasp, start: np.ndarray, *, rise_from: tuple[np.ndarray, np.ndarray] | None = None) -> Path | None:
         """The way from joint positions `start` (n,) [rad] to `grasp` and up; None where the arm does not reach.
