@@ -137,7 +137,7 @@ def _along(
     tip = np.maximum(np.where(beside > 0.001, beside + 0.004, 0.002), palm - room.depth)
     pad = tip + room.tip
     away = np.hypot(*(centres - com[:2]).T)
-    score = -60 * away - 1.0 * abs(yaw) - 8 * np.maximum(0, pad - com[2])
+    score = -60 * away - abs(yaw) * (np.pi / 2 / _half(room)) - 8 * np.maximum(0, pad - com[2])
     deep = pad < np.maximum(between - 0.003, room.tip + 0.0025)
     return [Grasp(np.array([*centres[k], pad[k]]), yaw, np.nan, float(score[k]), preshape) for k in np.flatnonzero(deep)]
 

@@ -100,7 +100,7 @@ def _room(opening: float, fingers: int) -> Room:
     sides = Finger((0.001, 0.008, 0.016), across), Finger((0.001, 0.008, 0.016), (-0.011, -0.003, 0.005))
     pads = ((-0.0145, -0.0105, -0.0065), (-0.0105, 0.0, 0.0095), (-0.0105, 0.0095, 0.03))[min(fingers, 3) - 1], (-0.008, -0.003, 0.002)
     palm = tuple(round(0.02 * k, 2) for k in range(-3, 4)), (-0.025, -0.005, 0.02, 0.045)
-    return Room(opening, _TIP, 0.045, sides, palm, symmetric=False, pads=pads)
+    return Room(opening, _TIP - 0.001, 0.045, sides, palm, symmetric=False, pads=pads)
 
 
 INSPIRE = Inspire()
