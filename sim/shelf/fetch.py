@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import batched
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def fetch(cfg: ObjectsConfig, patience: Patience | None = None) -> dict[str, Any
         ) as bar:
             for some in batched(names, os.cpu_count() or 1):
                 came, refused, gone = _bring(source, some, place, cfg.mirror, pins, patience, bar)
-                filled = Filled(note_refused(place.folder, filled.manifest, refused), filled.new)
+                filled = replace(filled, manifest=note_refused(place.folder, filled.manifest, refused))
                 filled = fill(place, filled, [Item(one.name, one.name, one.path) for one in came], bar)
                 pins |= dict(one.pin for one in came if one.name in filled.manifest.objects)
                 if came:

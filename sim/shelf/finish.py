@@ -39,6 +39,8 @@ def finish(place: Place, filled: Filled, cfg: ObjectsConfig) -> dict[str, Any]:
     summary: dict[str, Any] = {"set": manifest.name, "folder": str(folder), "objects": len(manifest.objects), "new": filled.new}
     summary |= {"refused": dict(manifest.refused), "graspable": {robot: graspable(place, manifest, robot) for robot in cfg.robots}}
     summary["unsettled"] = [job.folder.name for job in jobs if (rest := job.known.rest) is not None and not rest.settled]
+    if filled.warnings:
+        summary["warnings"] = {name: list(said) for name, said in filled.warnings.items()}
     if failed:
         summary["not_measured"] = failed
     if cfg.sheet and (filled.new or not (folder / SHEET).is_file()):
