@@ -113,7 +113,7 @@ def _serve(start: Start, connection: Connection, marks: Any) -> None:
     """A worker: works until the pipe closes."""
     watchdog.owned(marks)
     desk = Desk(start)
-    with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
+    with contextlib.suppress(KeyboardInterrupt, EOFError, ConnectionError):
         connection.send(Ready())
         while True:
             index, item = connection.recv()
