@@ -6,9 +6,10 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
-from assets.errors import ToyError
+from assets.errors import ObjectError, ToyError
+from assets.graspable import Graspable
 from assets.objects.household import Household
 from assets.toys import Part, Toy
 from sim.errors import SceneError
@@ -40,7 +41,7 @@ def recalled(record: Mapping[str, Any]) -> Variation:
         _check(record)
         told = {name: read(record[name]) for name, read in _READ.items() if name in record}
         return Variation(**told)
-    except (TypeError, KeyError, ValueError, AttributeError, RecursionError, ToyError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError, RecursionError, ToyError, ObjectError) as error:
         raise SceneError(f"no variation can be made of its record: {type(error).__name__}: {str(error)[:120]}") from None
 
 
@@ -63,17 +64,38 @@ def _thing(said: Mapping[str, Any]) -> Toy | Household:
 def _distractors(said: Any) -> tuple[Distractor, ...]:
     if len(said) > MOST:
         raise SceneError(f"{len(said)} distractors; there are at most {MOST}")
-    return tuple(Distractor(**{**_tuples(one), "thing": _thing(one["thing"])}) for one in said)
+    return tuple(_value(Distractor)({**one, "thing": _thing(one["thing"])}) for one in said)
 
 
 def _texture(said: Any) -> Texture:
     if said["pattern"] not in PATTERNS:
         raise SceneError(f"pattern {str(said['pattern'])[:40]!r} is unknown; known: {', '.join(PATTERNS)}")
-    return Texture(**_tuples(said))
+    return _value(Texture)(said)
 
 
 def _value(of: type) -> Callable[[Any], Any]:
-    return lambda said: of(**_tuples(said))
+    def read(said: Any) -> Any:
+        values, hints = _tuples(said), get_type_hints(of)
+        for name, value in values.items():
+            if not _fits(value, hints[name]):
+                raise ValueError(f"{name}={str(value)[:40]!r}")
+        if values.get("seed", 0) < 0 or values.get("period", 1) <= 0:
+            raise ValueError("a seed is not negative and a period not 0")
+        return of(**values)
+
+    return read
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type: numbers, flags, names, tuples of them, and what lies on the table."""
+    if hint is Graspable:
+        return isinstance(value, Toy | Household)
+    if get_origin(hint) is tuple:
+        parts = get_args(hint)
+        return isinstance(value, tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is hint
 
 
 def _tuples(said: Any) -> Any:
