@@ -47,8 +47,9 @@ def sheet(thing: Graspable = _TOY, seed: int = 4) -> Image.Image:
             draw.text((half * width + LABEL + column * (TILE + GAP) + TILE / 2, 3), strength, INK, bold, anchor="ma")
     for k, axis in enumerate(AXES.values()):
         x, y = k // rows * width, HEAD + k % rows * (TILE + GAP)
-        draw.text((x + GAP, y + 4), axis.name, INK, bold)
-        draw.multiline_text((x + GAP, y + 24), _wrapped(axis.says, font, LABEL - 2 * GAP), FAINT, font, spacing=2)
+        name = axis.name if bold.getlength(axis.name) <= LABEL else axis.name.replace("_", "\n")
+        draw.multiline_text((x + GAP, y + 4), name, INK, bold, spacing=2)
+        draw.multiline_text((x + GAP, y + 24 + 15 * name.count("\n")), _wrapped(axis.says, font, LABEL - 2 * GAP), FAINT, font, spacing=2)
         for column, strength in enumerate(STRENGTHS.values()):
             page.paste(tile(axis.name, strength, thing, seed), (x + LABEL + column * (TILE + GAP), y))
     return page
