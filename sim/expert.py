@@ -17,11 +17,13 @@ from hardware.api import Action
 from sim.errors import PlacementError, SceneError
 from sim.grasp import Grasp, propose_grasps
 from sim.ik import InverseKinematics
-from sim.path import Path, Router
+from sim.path import HOLD, Path, Router
 from sim.simrobot import SimRobot
 from sim.surface import Surface
 
 VERSION = 1
+_SLIP = 0.004
+"""What creeps by more in a hand while it holds up an object for 0.6 s would be lost in the next seconds [m]."""
 
 
 @dataclass
@@ -93,13 +95,17 @@ class Expert:
         return None
 
     def holds(self, path: Path) -> bool:
-        """Whether the object is lifted when a path is carried out from the present state; the state is put back."""
+        """Whether the object is lifted when a path is carried out from the present state, and stays where it is in a hand of several
+        motors; the state is put back."""
         robot = self._robot
         start = robot.state()
-        rest = robot.object_pose[0][2]
-        for target in path.targets:
+        rest, before = robot.object_pose[0][2], np.zeros(3)
+        for k, target in enumerate(path.targets):
+            if k == len(path.targets) - HOLD:
+                before = self._in_hand()
             robot.command(self._action(target))
-        held = robot.held and robot.object_pose[0][2] > rest + 0.1
+        firm = np.linalg.norm(self._in_hand() - before) < _SLIP or len(robot.arm.hand.values) == 1
+        held = robot.held and robot.object_pose[0][2] > rest + 0.1 and bool(firm)
         robot.set_state(start)
         return held
 
@@ -150,6 +156,11 @@ class Expert:
             return None
         said = {"expert": VERSION, "grasp": {"pos": grasps[-1].pos.tolist(), "yaw": grasps[-1].yaw}, "attempts": len(grasps)}
         return _episode(robot, tape, (provenance or {}) | said)
+
+    def _in_hand(self) -> np.ndarray:
+        """Where the object is from the grip site, (3,) [m]."""
+        pos, rotation = self._robot.grip_pose
+        return (self._robot.object_pose[0] - pos) @ rotation
 
     def _action(self, target: np.ndarray) -> Action:
         """Of a row of a path, (n + m,)."""

@@ -15,6 +15,8 @@ _HZ = 20
 """Control steps a second."""
 _SPEED = 1.5
 """At the peak, of joints that could go faster [rad/s]."""
+HOLD = 12
+"""Control steps at the end of a path that hold what was lifted."""
 HOVER = 0.10
 """How far above a grasp the straight way down begins [m]."""
 
@@ -75,7 +77,7 @@ class Router:
             return None
         descent = sum(map(len, legs))
         close = descent + len(down)
-        hold = np.repeat(lifted[-1:], 12, axis=0)
+        hold = np.repeat(lifted[-1:], HOLD, axis=0)
         joints = np.concatenate([*legs, down, squeeze, lifted, hold])
         ready = np.tile(self._hand.preshapes[grasp.preshape].ready, (close, 1))
         shut = np.repeat(closing.values[-1:], len(lifted) + len(hold), axis=0)

@@ -22,8 +22,8 @@ _HAND = (0.5, 0.5, -0.5, -0.5)
 """Of the hand in the wrist's frame: fingers away from it, the thumb in front."""
 SERVOS = Servos(
     ("r_shoulder_pitch", "r_shoulder_roll", "r_shoulder_yaw", "r_elbow_pitch", "r_wrist_yaw", "r_wrist_roll", "r_wrist_pitch"),
-    kp=(1500, 1500, 1000, 1000, 400, 300, 300),
-    kd=(150, 150, 100, 100, 40, 30, 30),
+    kp=(600, 600, 400, 400, 200, 150, 150),
+    kd=(36, 36, 24, 24, 12, 9, 9),
     torque=(38, 38, 30, 30, 10.2, 3.95, 3.95),  # of Fourier's description of the robot, as the speeds are
 )
 SPEED = (9.11, 9.11, 7.33, 7.33, 24.4, 27.96, 27.96)
@@ -48,6 +48,7 @@ def _spec() -> mujoco.MjSpec:
     column = base.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[0.05, height / 2, 0], pos=[-0.02, 0, -height / 2 - 0.03])
     column.rgba, column.group, column.contype, column.conaffinity, column.mass = [0.25, 0.26, 0.28, 1], VISUAL, 0, 0, 0
     add_inspire(robot, "r_hand_pitch", _HAND)
+    robot.add_exclude(bodyname1="r_hand_yaw", bodyname2="r_palm")  # the boxes of forearm and palm are wider than the wrist
     SERVOS.power(robot)
     return robot
 

@@ -1,9 +1,9 @@
 """The right Inspire hand, RH56DFX: six motors for twelve joints; links move fingers and thumb as one bend each.
 
-What is modelled: the joints and their ranges (robosuite's file), the couplings (as its ranges say), a motor for each bend that pushes
-with the force of the data sheet at a fingertip, 10 N, at the thumb's 15 N, and that its screw keeps from being pushed back by less
-than twice as much. Contact is with capsules along the links, of the friction of a rubber pad. Not modelled: the play of the links,
-and the delay and the overshoot of the force limit (Tan, Xie, Correll 2026, arXiv 2603.08988, measured them, and 6.5 to 7 N a finger).
+What is modelled: the joints and their ranges (robosuite's file), the couplings (as its ranges say), a motor for each bend that presses
+with the force of the data sheet, 10 N at a fingertip and 15 N at the thumb's, and the screw that holds the thumb against more. Contact is
+with capsules along the links, of the friction of a rubber pad. Not modelled: the play of the links, and the delay and the overshoot
+of the force limit, which Tan, Xie and Correll measured (2026, arXiv 2603.08988).
 """
 
 from __future__ import annotations
@@ -23,23 +23,26 @@ _LOOK = (0.06, 400)
 _DARK, _GREY, _LIGHT = (0.16, 0.17, 0.18, 1), (0.33, 0.34, 0.36, 1), (0.62, 0.63, 0.65, 1)
 """Colours: robosuite's is all black."""
 _VALUES = ("thumb_turn", "thumb_bend", *FINGERS)
-_KP = (60.0, 120.0, 60.0, 60.0, 60.0, 60.0)
+_KP = (100.0, 120.0, 60.0, 60.0, 60.0, 60.0)
 """Of the motors [N m/rad]."""
 _KD = (1.0, 1.5, 0.8, 0.8, 0.8, 0.8)
 """[N m s/rad]"""
-_TORQUE = (3.0, 3.6, 1.65, 1.65, 1.65, 1.65)
-"""Greatest [N m]. Less the friction it is 2.4 for the thumb's bend, whose pad is 0.16 m away from it (15 N), and 1.1 for a
-finger's, at 0.11 m (10 N)."""
-_FRICTION = (0.6, 1.2, 0.55, 0.55, 0.55, 0.55)
-"""Of the screws [N m]: the motor needs so much, and so much more holds what pushes against it."""
+_TORQUE = (3.0, 4.0, 1.1, 1.1, 1.1, 1.1)
+"""Greatest [N m]. A finger's tip is 0.11 m away from its motor: 10 N. The thumb's is 0.16 m away, and its motor moves on against 15 N:
+2.4 N m and the friction."""
+_FRICTION = (0.6, 1.6, 0.3, 0.3, 0.3, 0.3)
+"""Of the screws [N m]: what they take from a motor that moves, and hold beside one that stands."""
 _PRESHAPES = ((0.07, 2), (0.07, 4), (0.1, 4), (0.1, 2), (0.05, 1))
 """Opening [m], and how many fingers close on the thumb; the others are folded into the palm."""
 _CLOSING = 9, 6
 """Control steps from a preshape to the object, and on."""
 _TIP = 0.009
 """Of the fingertips below the grip site, whose arcs the arm follows [m]."""
-_OVER = -0.03
-"""The width that it is told to close to, whatever is in between [m]."""
+_OVER, _THUMB = -0.03, 0.006
+"""The width to which the fingers are told to close, whatever is in between, and how much less than the object's the thumb's is [m]: it
+stands there, and the fingers press against it."""
+_ASIDE = {1: 0.12}
+"""How far the thumb is turned aside: to the index where that closes alone."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Inspire:
         opening, fingers = _PRESHAPES[preshape]
         touch, press = (np.linspace(*ends, steps + 1)[1:] for ends, steps in zip(((opening, width), (width, _OVER)), _CLOSING, strict=True))
         values = np.array([_values(between, fingers) for between in (*touch, *press)])
+        values[:, 1] = np.maximum(values[:, 1], _values(width - _THUMB, fingers)[1])
         lower = np.array([DEPTH + _TIP - arc(fingers).lowest(between) for between in touch])
         return Closing(values, np.append(lower, np.repeat(lower[-1], len(press))))
 
@@ -91,14 +95,16 @@ class Inspire:
 def _values(opening: float, fingers: int) -> np.ndarray:
     """Of a hand whose pads are `opening` apart [m], (6,); the fingers beyond the first so many are folded into the palm."""
     thumb, finger = arc(fingers).bends(opening)
-    return np.array([0.0, 1 - thumb, *np.where(np.arange(len(FINGERS)) < fingers, 1 - finger, 0.0)])
+    return np.array([_ASIDE.get(fingers, 0.0), 1 - thumb, *np.where(np.arange(len(FINGERS)) < fingers, 1 - finger, 0.0)])
 
 
 def _room(opening: float, fingers: int) -> Room:
     """What a preshape takes and reaches, measured on the model."""
-    across = tuple(np.linspace(-0.017, (0.0, 0.017, 0.035, 0.052)[fingers - 1], 2 * fingers).round(3).tolist())
-    sides = Finger((0.001, 0.008, 0.016), across), Finger((0.001, 0.008, 0.016), (-0.011, -0.003, 0.005))
-    pads = ((-0.0145, -0.0105, -0.0065), (-0.0105, 0.0, 0.0095), (-0.0105, 0.0095, 0.03))[min(fingers, 3) - 1], (-0.008, -0.003, 0.002)
+    across = tuple(np.linspace(-0.017, 0.0175 * (fingers - 1), 2 * fingers).round(3).tolist())
+    thumb = -0.0105 if fingers == 1 else -0.003
+    sides = Finger((0.001, 0.008, 0.016), across), Finger((0.001, 0.008, 0.016), (thumb - 0.008, thumb, thumb + 0.008))
+    reached = {1: (-0.0145, -0.0105, -0.0065), 2: (-0.0105, 0.0, 0.0095), 4: (-0.0105, 0.0095, 0.03)}
+    pads = reached[fingers], (thumb - 0.005, thumb, thumb + 0.005)
     palm = tuple(round(0.02 * k, 2) for k in range(-3, 4)), (-0.025, -0.005, 0.02, 0.045)
     return Room(opening, _TIP - 0.001, 0.045, sides, palm, symmetric=False, pads=pads)
 
@@ -139,7 +145,8 @@ def _touch(hand: mujoco.MjSpec) -> None:
 
     def touched(geom: mujoco.MjsGeom) -> None:
         geom.group, geom.rgba = 3, [0.5, 0.5, 0.5, 1]
-        geom.friction, geom.condim, geom.solref, geom.solimp = [1.5, 0.05, 0.001], 4, [0.01, 1], [0.95, 0.99, 0.001, 0.5, 2]
+        geom.friction, geom.condim, geom.solref, geom.solimp = [1.5, 0.05, 0.001], 4, [0.01, 1], [0.998, 0.9998, 0.001, 0.5, 2]
+        geom.solmix = 100  # as they say, not as the object does: softer ones let it creep out of the hand in seconds
 
     def link(name: str, start: tuple[float, ...], end: tuple[float, ...], radius: float, mass: float) -> None:
         capsule = mujoco.mjtGeom.mjGEOM_CAPSULE
@@ -166,6 +173,7 @@ def _power(hand: mujoco.MjSpec) -> None:
     for k, name in enumerate(DRIVEN):
         joint = hand.joint(name)
         joint.armature, joint.damping[0], joint.frictionloss = 0.002, 0.1, _FRICTION[k]
+        joint.solref_friction, joint.solimp_friction = [0.005, 1], [0.999, 0.9999, 0.001, 0.5, 2]
         joint.range = [-0.02, RANGE[k] + 0.02]  # the motor stops it, not its own limit
         motor = hand.add_actuator(name=_VALUES[k], target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         motor.set_to_position(kp=_KP[k], kv=_KD[k])
