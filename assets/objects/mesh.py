@@ -20,11 +20,11 @@ from threading import Event
 
 from assets.errors import ObjectError
 from assets.objects.document import read_document
-from assets.objects.guard.limits import MESH_BYTES
 from assets.objects.guard.meshfile import check_mesh
 from assets.objects.guard.place import read
 from assets.objects.home import cache_folder
 from assets.objects.making.child import REFUSED
+from assets.objects.making.companions import FILE_BYTES, MOST_FACES, companions
 from assets.objects.making.weight import Weight, find_weight
 from assets.objects.meta import META
 from assets.objects.pack import Pack, open_pack
@@ -74,7 +74,7 @@ def pack_mesh(path: Path, cache: Path, *, threads: int = 1, stop: Event | None =
     """The pack of one mesh file, made unless the cache has it. Raises ObjectError with the reason where it cannot be."""
     try:
         weight = find_weight(path)
-        check_mesh(path)
+        check_mesh(path, faces=MOST_FACES, size=FILE_BYTES)
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).strip("._-")[:80] or "object"
         folder = cache.expanduser().resolve() / _key(path, weight) / name
         verdict = folder.parent / "refused.txt"
@@ -158,12 +158,10 @@ def _in_a_child(path: Path, out: Path, weight: Weight, mode: str, threads: int, 
 
 def _key(path: Path, weight: Weight) -> str:
     """One name for everything that decides what becomes of a mesh."""
-    from assets.objects.making.companions import companions
-
-    data = read(path, MESH_BYTES)
+    data = read(path, FILE_BYTES)
     told = hashlib.sha256(repr((_recipe(), path.suffix.lower(), weight)).encode() + data)
     for name, file in sorted(companions(path, data).items()):
-        told.update(name.encode("utf-8", "surrogateescape") + b"\0" + hashlib.sha256(read(file, MESH_BYTES)).digest())
+        told.update(name.encode("utf-8", "surrogateescape") + b"\0" + hashlib.sha256(read(file, FILE_BYTES)).digest())
     return told.hexdigest()[:20]
 
 

@@ -13,6 +13,8 @@ from assets.objects.guard.limits import MARKUP_BYTES, PICTURE_BYTES
 from assets.objects.guard.picture import check_picture
 from assets.objects.guard.place import inside, read
 
+FILE_BYTES, MOST_FACES = 64 << 20, 500_000
+"""What is read of a mesh; more is to be simplified first."""
 PICTURES = (".png", ".jpg", ".jpeg")
 MOST = 64
 """Files that one mesh may name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import coacd
@@ -10,10 +11,11 @@ import trimesh
 
 from assets.errors import ObjectError
 from assets.objects.making.fit import Fit, fit
+from assets.objects.making.shells import is_thin, shell_pieces
 from assets.objects.making.simple import simplify
 
-CONVEX = 0.97
-"""A solid that fills this share of its hull is touched as its hull."""
+CONVEX, FULL = 0.97, 0.8
+"""A solid that fills this share of its hull is touched as its hull; pieces fill at least this share of the solid."""
 FACES = 1000
 """What is cut: the time goes with the square."""
 VERTICES = 256
@@ -30,9 +32,11 @@ class Level:
     """At most."""
 
 
-LEVELS = (Level(0.05, 24), Level(0.02, 48), Level(0.01, 80))
-GOOD = 0.9
-"""Share of rays from each side that must end at the same place, or the next level is tried."""
+LEVELS = (Level(0.05, 24), Level(0.02, 48))
+SHELLS = (48, 96)
+"""Pieces of a thing of thin walls, at most: tried first, since they take a hundredth of the time."""
+GOOD = 0.88
+"""Share of rays from each side that must end at the same place, or the next way of cutting is tried."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,8 @@ def cut(mesh: trimesh.Trimesh, *, remesh: bool = False) -> Cut:
     if mesh.is_watertight and mesh.volume > CONVEX * hull.volume:
         hull = simplify(hull, 200).convex_hull if len(hull.faces) > 200 else hull
         return Cut((hull,), fit(mesh, [hull]))
-    coarse, best = simplify(mesh, FACES), None
-    for level in LEVELS:
-        hulls = _pieces(coarse, level, remesh=remesh)
+    best: Cut | None = None
+    for hulls in _ways(mesh, remesh):
         if not hulls or not _covers(hulls, mesh):
             continue
         found = Cut(tuple(hulls), fit(mesh, hulls))
@@ -68,6 +71,18 @@ def cut(mesh: trimesh.Trimesh, *, remesh: bool = False) -> Cut:
     if best is None:
         raise ObjectError("its surface cannot be cut into convex pieces: close its holes first")
     return best
+
+
+def _ways(mesh: trimesh.Trimesh, remesh: bool) -> Iterator[list[trimesh.Trimesh]]:
+    """The ways of cutting it, the quickest first."""
+    if is_thin(mesh):
+        for most in SHELLS:
+            hulls = shell_pieces(mesh, most)
+            if sum(hull.volume for hull in hulls) > FULL * mesh.volume:
+                yield hulls
+    coarse = simplify(mesh, FACES)
+    for level in LEVELS:
+        yield _pieces(coarse, level, remesh=remesh)
 
 
 def _pieces(coarse: trimesh.Trimesh, level: Level, *, remesh: bool) -> list[trimesh.Trimesh]:

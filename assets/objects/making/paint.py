@@ -16,6 +16,8 @@ NEUTRAL = (0.72, 0.66, 0.56)
 SAMPLES = 300_000
 PIXELS = 1024
 """Longest side of a picture that colours are taken from; more cannot be seen on an object."""
+STAND_IN = 2
+"""A picture of no more pixels a side is the reader's, for a material that is not there."""
 ALIKE = 6.0
 """Standard deviation of colours that are one colour, of 255."""
 
@@ -72,7 +74,7 @@ def texture_of(pieces: Sequence[trimesh.Trimesh]) -> tuple[np.ndarray, Image.Ima
     """Where all of a mesh lies in one picture: the places of its vertices in it, (n, 2), and the picture; None where that is not so."""
     if len(pieces) != 1 or not isinstance(pieces[0].visual, TextureVisuals):
         return None
-    uv, picture = pieces[0].visual.uv, _picture(pieces[0].visual.material)
+    uv, picture = pieces[0].visual.uv, picture_of(pieces[0].visual.material)
     if uv is None or picture is None or len(uv) != len(pieces[0].vertices) or not np.isfinite(uv).all():
         return None
     return np.asarray(uv, float), picture
@@ -83,7 +85,7 @@ def _colours(piece: trimesh.Trimesh, face: np.ndarray, weights: np.ndarray) -> n
     visual = piece.visual
     corners = piece.faces[face]
     if isinstance(visual, TextureVisuals):
-        picture = _picture(visual.material)
+        picture = picture_of(visual.material)
         if picture is None or visual.uv is None:
             return np.tile(_tint(visual.material, plain=True), (len(face), 1))
         u, v = (np.asarray(visual.uv, float)[corners] * weights[..., None]).sum(axis=1).T
@@ -97,10 +99,10 @@ def _colours(piece: trimesh.Trimesh, face: np.ndarray, weights: np.ndarray) -> n
     return np.tile(NEUTRAL, (len(face), 1))
 
 
-def _picture(material: Any) -> Image.Image | None:
+def picture_of(material: Any) -> Image.Image | None:
     """What a material's colours are, small and without transparency; None where it has no picture."""
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
-    if image is None:
+    if image is None or max(image.size) <= STAND_IN:
         return None
     image.draft("RGB", (PIXELS, PIXELS)) if image.format == "JPEG" else None
     image = image.convert("RGB")

@@ -14,10 +14,10 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import SimpleMaterial
 
 from assets.errors import ObjectError
-from assets.objects.guard.limits import MESH_BYTES, MOST_FACES
 from assets.objects.guard.picture import check_picture
 from assets.objects.guard.place import read
-from assets.objects.making.companions import Beside, companions
+from assets.objects.making.companions import FILE_BYTES, MOST_FACES, Beside, companions
+from assets.objects.making.paint import picture_of
 from assets.objects.making.weight import UNITS
 
 EXTENTS = (0.005, 1.0)
@@ -46,7 +46,7 @@ class Shape:
 
 def read_shape(path: Path, unit: str = "m") -> Shape:
     """Reads a mesh file and the files that belong to it. Raises ObjectError where it is no object of plausible size."""
-    data = read(path, MESH_BYTES)
+    data = read(path, FILE_BYTES)
     files = companions(path, data)
     with path.open("rb") as file:
         scene = trimesh.load_scene(file, file_type=path.suffix.lower().lstrip("."), resolver=Beside(files), process=False)
@@ -73,7 +73,7 @@ def read_shape(path: Path, unit: str = "m") -> Shape:
     mesh.remove_unreferenced_vertices()
     if not len(mesh.faces) or not mesh.area > 0:
         raise ObjectError("its surface has no area")
-    crumbs = _drop_crumbs(mesh)
+    crumbs = drop_crumbs(mesh)
     size = mesh.extents
     if not EXTENTS[0] <= size.max() <= EXTENTS[1]:
         raise ObjectError(
@@ -94,7 +94,7 @@ def parts(mesh: trimesh.Trimesh) -> tuple[int, np.ndarray]:
     return len(used), of_face
 
 
-def _drop_crumbs(mesh: trimesh.Trimesh) -> int:
+def drop_crumbs(mesh: trimesh.Trimesh) -> int:
     """Removes loose pieces too small to matter, as scans leave them. Returns how many."""
     count, of_face = parts(mesh)
     if count == 1:
@@ -115,7 +115,7 @@ def _drop_crumbs(mesh: trimesh.Trimesh) -> int:
 def _hang(piece: trimesh.Trimesh, picture: Path) -> None:
     """The picture beside the mesh becomes its texture, where it has a place for one and names none."""
     visual = piece.visual
-    if not isinstance(visual, TextureVisuals) or visual.uv is None or getattr(visual.material, "image", None) is not None:
+    if not isinstance(visual, TextureVisuals) or visual.uv is None or picture_of(visual.material) is not None:
         return
     check_picture(picture)
     piece.visual = TextureVisuals(uv=visual.uv, material=SimpleMaterial(image=Image.open(picture)))

@@ -9,15 +9,18 @@ import numpy as np
 import trimesh
 
 from assets.objects.making.coat import coat
-from assets.objects.making.shape import parts
+from assets.objects.making.shape import drop_crumbs, parts
 
 HOLE, HOLE_SIZE = 0.2, 0.03
 """A hole smaller than this share of the object, and than this [m], is a flaw of the scan and not the mouth of a cup."""
 FOOT, FLAT = 0.2, 0.15
 """The lowest part of an object, where a hole is what stood on the turntable, if it is about level: shares of the height."""
+TANGLES = 0.03
+"""Share of the surface that may be cut out and closed again where more than two faces share an edge."""
 SHEET, SHEET_SHARE = 0.002, 0.03
 """Thickness of what was a sheet: the smaller of metres and a share of its size."""
 MOST_PARTS = 500
+_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,8 @@ def make_solid(mesh: trimesh.Trimesh) -> Solid:
     """Closes a surface: holes of scans are filled, parts that overlap become one, a sheet gets a thickness."""
     mesh, notes = mesh.copy(), []
     if not _closed(mesh):
-        trimesh.repair.fix_winding(mesh)
-        loops = _loops(mesh)
-        caps = [loop for loop in loops if _is_flaw(mesh, loop)]
-        if caps:
-            mesh = _fill(mesh, caps)
-            notes.append(f"{len(caps)} hole{'s' * (len(caps) > 1)} filled")
+        mesh, filled, torn = _mend(mesh)
+        notes += [f"{filled} hole{'s' * (filled > 1)} filled"] * (filled > 0) + [f"{torn} tangled faces replaced"] * (torn > 0)
         if mesh.is_watertight:
             trimesh.repair.fix_normals(mesh, multibody=True)
     found = _unite(mesh) if mesh.is_watertight else None
@@ -72,6 +71,40 @@ def thicken(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, float] | None:
 
 def _closed(mesh: trimesh.Trimesh) -> bool:
     return bool(mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 0)
+
+
+def _mend(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, int, int]:
+    """The surface with its flaws closed, after faces were cut out where it crosses itself; holes filled, faces cut out."""
+    filled = torn = 0
+    mouth = _has_mouth(mesh)
+    for _ in range(_ROUNDS):
+        trimesh.repair.fix_winding(mesh)
+        flaws = [loop for loop in _loops(mesh) if not mouth or _is_flaw(mesh, loop)]
+        if flaws:
+            mesh, filled = _fill(mesh, flaws), filled + len(flaws)
+        edges, shared = np.unique(mesh.edges_sorted, axis=0, return_counts=True)
+        tangled = np.zeros(len(mesh.vertices), bool)
+        tangled[edges[shared == 1]] = True
+        tangled[np.concatenate([np.empty(0, int), *_loops(mesh)])] = False
+        tangled[edges[shared > 2]] = True
+        around = tangled[mesh.faces].any(axis=1)
+        if not around.any() or mesh.area_faces[around].sum() > TANGLES * mesh.area:
+            break
+        torn += int(around.sum())
+        mesh.update_faces(~around)
+        drop_crumbs(mesh)
+    return mesh, filled, torn
+
+
+def _has_mouth(mesh: trimesh.Trimesh) -> bool:
+    """Whether the surface is open on purpose: a hole that is no flaw, or so much of a border in a tangle that it may be one."""
+    loops = _loops(mesh)
+    if any(not _is_flaw(mesh, loop) for loop in loops):
+        return True
+    border = mesh.edges[trimesh.grouping.group_rows(mesh.edges_sorted, require_count=1)]
+    loose = border[~np.isin(border, np.concatenate([np.empty(0, int), *loops])).any(axis=1)]
+    length = np.linalg.norm(mesh.vertices[loose[:, 0]] - mesh.vertices[loose[:, 1]], axis=1).sum()
+    return bool(length > 3 * min(HOLE * mesh.extents.max(), HOLE_SIZE))
 
 
 def _loops(mesh: trimesh.Trimesh) -> list[np.ndarray]:
