@@ -19,6 +19,7 @@ from policies import PolicyError, load_policy
 from policies.checkpoint import Checkpoint, save_checkpoint
 from policies.config import Actions, Pooling
 from policies.contract import Contract
+from policies.head import Regression
 from policies.model_policy import ModelPolicy
 from policies.network import PolicyNetwork
 from policies.stats import Stats
@@ -87,6 +88,7 @@ def test_reset_forgets_the_history() -> None:
 def test_relative_actions_move_with_the_arm(actions: Actions) -> None:
     checkpoint, network = made(actions=actions)
     views = torch.zeros(1, 1, 2, 16)
+    assert isinstance(network.head, Regression)
     with torch.no_grad():
         network.head.weight.zero_()
         network.head.bias.zero_()
@@ -100,6 +102,7 @@ def test_relative_actions_move_with_the_arm(actions: Actions) -> None:
 def test_gripper_is_clipped_and_nan_is_left_for_the_rollout_to_refuse() -> None:
     one = policy()
     rng = np.random.default_rng(0)
+    assert isinstance(one._network.head, Regression)
     with torch.no_grad():
         one._network.head.bias.view(4, 4)[:, 3] = torch.tensor([50.0, -50.0, float("nan"), 0.0])
     chunk = one.predict(tiny_observation(rng))
