@@ -23,7 +23,7 @@ _LOOK = (0.06, 400)
 _DARK, _GREY, _LIGHT = (0.16, 0.17, 0.18, 1), (0.33, 0.34, 0.36, 1), (0.62, 0.63, 0.65, 1)
 """Colours: robosuite's is all black."""
 _VALUES = ("thumb_turn", "thumb_bend", *FINGERS)
-_KP = (100.0, 120.0, 60.0, 60.0, 60.0, 60.0)
+_KP = (100.0, 160.0, 60.0, 60.0, 60.0, 60.0)
 """Of the motors [N m/rad]."""
 _KD = (1.0, 1.5, 0.8, 0.8, 0.8, 0.8)
 """[N m s/rad]"""
@@ -38,7 +38,7 @@ _CLOSING = 9, 6
 """Control steps from a preshape to the object, and on."""
 _TIP = 0.009
 """Of the fingertips below the grip site, whose arcs the arm follows [m]."""
-_OVER, _THUMB = -0.03, 0.006
+_OVER, _THUMB = -0.03, 0.005
 """The width to which the fingers are told to close, whatever is in between, and how much less than the object's the thumb's is [m]: it
 stands there, and the fingers press against it."""
 _ASIDE = {1: 0.12}
@@ -100,9 +100,10 @@ def _values(opening: float, fingers: int) -> np.ndarray:
 
 def _room(opening: float, fingers: int) -> Room:
     """What a preshape takes and reaches, measured on the model."""
-    across = tuple(np.linspace(-0.017, 0.0175 * (fingers - 1), 2 * fingers).round(3).tolist())
+    outwards = (0.001, 0.005, 0.009, 0.013, 0.017)
+    across = tuple(np.linspace(-0.017, 0.0175 * (fingers - 1), 1 + 4 * fingers).round(4).tolist())
     thumb = -0.0105 if fingers == 1 else -0.003
-    sides = Finger((0.001, 0.008, 0.016), across), Finger((0.001, 0.008, 0.016), (thumb - 0.008, thumb, thumb + 0.008))
+    sides = Finger(outwards, across), Finger(outwards, tuple(thumb + 0.004 * k for k in range(-2, 3)))
     reached = {1: (-0.0145, -0.0105, -0.0065), 2: (-0.0105, 0.0, 0.0095), 4: (-0.0105, 0.0095, 0.03)}
     pads = reached[fingers], (thumb - 0.005, thumb, thumb + 0.005)
     palm = tuple(round(0.02 * k, 2) for k in range(-3, 4)), (-0.025, -0.005, 0.02, 0.045)
@@ -177,6 +178,7 @@ def _power(hand: mujoco.MjSpec) -> None:
         joint.range = [-0.02, RANGE[k] + 0.02]  # the motor stops it, not its own limit
         motor = hand.add_actuator(name=_VALUES[k], target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         motor.set_to_position(kp=_KP[k], kv=_KD[k])
+        motor.gainprm[1:], motor.biasprm[0], motor.biasprm[3:] = 0, 0, 0  # the file's defaults are those of a muscle
         motor.forcerange, motor.forcelimited = [-_TORQUE[k], _TORQUE[k]], True
         motor.ctrlrange, motor.ctrllimited = [0, RANGE[k]], True
     for name, (k, ratio) in COUPLED.items():
