@@ -76,8 +76,7 @@ def cut(mesh: trimesh.Trimesh, *, remesh: bool = False) -> Cut:
 def _ways(mesh: trimesh.Trimesh, remesh: bool) -> Iterator[list[trimesh.Trimesh]]:
     """The ways of cutting it, the quickest first."""
     if is_thin(mesh):
-        for most in SHELLS:
-            hulls = shell_pieces(mesh, most)
+        for hulls in shell_pieces(mesh, SHELLS):
             if sum(hull.volume for hull in hulls) > FULL * mesh.volume:
                 yield hulls
     coarse = simplify(mesh, FACES)

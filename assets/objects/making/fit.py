@@ -28,12 +28,8 @@ class Fit:
 
     @property
     def worst(self) -> float:
-        return min(self.sides)
-
-    @property
-    def above(self) -> float:
-        """From where a gripper comes, and where things fall in."""
-        return self.sides[4]
+        """The least of them; from below, where an object stands, half as many would do."""
+        return min(*self.sides[:5], (1 + self.sides[5]) / 2)
 
 
 def fit(mesh: trimesh.Trimesh, hulls: Sequence[trimesh.Trimesh]) -> Fit:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 import trimesh
 from scipy.spatial import KDTree
@@ -16,36 +19,69 @@ DEEPEST, SHARE = 0.0006, 0.006
 """How deep a patch's own surface may lie in its hull: the larger of metres and a share of the object's size."""
 SAMPLES = 20_000
 """Points that stand for the whole surface."""
-_LEAST = 8
-"""Faces of a patch that is cut further."""
+_LEAST, _LOOKED_AT = 8, 200
+"""Faces of a patch that is cut further, and points of a patch and of a hull that are looked at."""
 
 
 def is_thin(mesh: trimesh.Trimesh) -> bool:
     """Whether a closed surface is that of walls: its material is thin everywhere, on average."""
-    return bool(mesh.is_watertight and 2 * mesh.volume / mesh.area < THIN * mesh.extents.max())
+    return bool(0 < 2 * mesh.volume / mesh.area < THIN * mesh.extents.max())
 
 
-def shell_pieces(mesh: trimesh.Trimesh, pieces: int) -> list[trimesh.Trimesh]:
-    """At most so many convex pieces of a thing of thin walls: the patch that is least convex is halved, again and again."""
+def shell_pieces(mesh: trimesh.Trimesh, counts: Sequence[int]) -> Iterator[list[trimesh.Trimesh]]:
+    """Convex pieces of a thing of thin walls, at most so many of them, then more: the patch that is least convex is halved, and so on.
+
+    Ends early where all patches are about convex.
+    """
     size = float(mesh.extents.max())
     coarse = simplify(mesh, FACES)
     points, faces = trimesh.remesh.subdivide_to_size(coarse.vertices, coarse.faces, EDGE * size, max_iter=12)[:2]
     fine = trimesh.Trimesh(points, faces, process=False)
-    enough = max(DEEPEST, SHARE * size)
-    apart = np.sqrt(fine.area / SAMPLES)
     skin = KDTree(trimesh.sample.sample_surface(fine, SAMPLES, seed=0)[0])
-    patches = [np.arange(len(faces))]
-    depths = [np.inf]
-    while len(patches) < pieces and max(depths) > 0:
-        worst = int(np.argmax(depths))
-        halves = _halved(fine, patches[worst])
-        if halves is None:
-            depths[worst] = 0.0
-            continue
-        patches[worst : worst + 1] = halves
-        depths[worst : worst + 1] = [_bulge(fine, half, skin, apart, enough) for half in halves]
-    hulls = [_hull(fine, patch) for patch in patches]
-    return [hull for hull in hulls if hull is not None]
+    apart, enough = float(np.sqrt(fine.area / SAMPLES)), max(DEEPEST, SHARE * size)
+    patches = [_patch(fine, np.arange(len(faces)), skin, apart, enough)]
+    for count in counts:
+        while len(patches) < count:
+            worst = max(range(len(patches)), key=lambda k: patches[k].excess)
+            if patches[worst].excess == 0:
+                break
+            halves = _halved(fine, patches[worst].faces)
+            if halves is None:
+                patches[worst] = replace(patches[worst], excess=0.0)
+            else:
+                patches[worst : worst + 1] = [_patch(fine, half, skin, apart, enough) for half in halves]
+        yield [patch.hull for patch in patches if patch.hull is not None]
+        if len(patches) < count:
+            break
+
+
+@dataclass(frozen=True)
+class _Patch:
+    faces: np.ndarray
+    """Numbers, (n,)."""
+    hull: trimesh.Trimesh | None
+    """None where it is flat."""
+    excess: float
+    """How much of the hull is not the thing, about [m3]; 0 where it is nowhere deep."""
+
+
+def _patch(mesh: trimesh.Trimesh, faces: np.ndarray, skin: KDTree, apart: float, enough: float) -> _Patch:
+    """Looks how far a patch is from convex: how deep it lies in its hull, and how far its hull goes from all of the surface.
+
+    Args:
+        skin: points that stand for the whole surface, `apart` from each other [m].
+        enough: what need not be better [m].
+    """
+    hull = _hull(mesh, faces)
+    if hull is None:
+        return _Patch(faces, None, 0.0)
+    some = faces[:: max(1, len(faces) // _LOOKED_AT)]
+    offset = (hull.face_normals * hull.triangles[:, 0]).sum(axis=1)
+    deep = (offset - mesh.triangles_center[some] @ hull.face_normals.T).min(axis=1).clip(min=0)
+    away = (skin.query(trimesh.sample.sample_surface(hull, _LOOKED_AT, seed=0)[0])[0] - apart).clip(min=0)
+    if max(deep.max(), away.max()) < enough:
+        return _Patch(faces, hull, 0.0)
+    return _Patch(faces, hull, float(deep.mean() * mesh.area_faces[faces].sum() + away.mean() * hull.area))
 
 
 def _halved(mesh: trimesh.Trimesh, patch: np.ndarray) -> list[np.ndarray] | None:
@@ -78,17 +114,3 @@ def _hull(mesh: trimesh.Trimesh, patch: np.ndarray) -> trimesh.Trimesh | None:
         return None
     hull = trimesh.Trimesh(points, process=False).convex_hull
     return hull if hull.volume > 1e-11 else None
-
-
-def _bulge(mesh: trimesh.Trimesh, patch: np.ndarray, skin: KDTree, apart: float, enough: float) -> float:
-    """How far a patch is from convex [m]: how deep it lies in its hull, or how far its hull goes from all of the surface."""
-    hull = _hull(mesh, patch)
-    if hull is None:
-        return 0.0
-    middle = mesh.triangles_center[patch]
-    offset = (hull.face_normals * hull.triangles[:, 0]).sum(axis=1)
-    deep = (offset - middle @ hull.face_normals.T).min(axis=1).clip(min=0)
-    away = (skin.query(trimesh.sample.sample_surface(hull, 200, seed=0)[0])[0] - apart).clip(min=0)
-    if max(deep.max(), away.max()) < enough:
-        return 0.0
-    return float((deep * mesh.area_faces[patch]).sum() + away.mean() * hull.area)

@@ -77,7 +77,7 @@ def write_pack(out: Path, shape: Shape, solid: Solid, cut: Cut, weight: Weight) 
 def _doubts(cut: Cut) -> list[str]:
     if cut.fit.worst >= 0.8:
         return []
-    return [f"its convex pieces are not quite its shape: {100 * cut.fit.worst:.0f} % of the rays from one side agree"]
+    return [f"its convex pieces are not quite its shape: {100 * cut.fit.worst:.0f} % of the rays from one side end where they should"]
 
 
 def _spec(name: str, files: dict[str, bytes], look: Look, masses: np.ndarray) -> mujoco.MjSpec:
