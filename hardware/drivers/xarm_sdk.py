@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -124,6 +125,7 @@ def _sdk() -> Any:
     try:
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
+            (Path.home() / ".UFACTORY/log/xarm/sdk").mkdir(parents=True, exist_ok=True)  # where it does, two processes may collide
             sdk = importlib.import_module("xarm.wrapper")
     except ImportError as error:
         raise RobotError("robot=xarm needs xarm-python-sdk: pip install xarm-python-sdk") from error
