@@ -9,7 +9,8 @@ light meshes and one thread. Within a group the variants are measured in turn, a
     128, 224 px    robosuite: RGB of two cameras, and with instance segmentation
                    ours: RGB of two cameras, and observe(), which is RGB and the object's mask of both
     vectorised     one `gymnasium.make("sim:cezanne/Grasp-v0")`, and `make_vec` of one for each core (asynchronous, shared memory): what
-                   is seen arrives in the process that asked, resets included; our own workers (`sim/workers.py`), one and one for
+                   is seen arrives in the process that asked, resets included; both also unguarded, that is without the process beside
+                   each that draws and may be killed (`sim/easel.py`); our own workers (`sim/workers.py`), one and one for
                    each core: what is seen stays where it is made, as when demonstrations are collected
 
 One line of JSON a variant, then one of ratios and medians. `ratio_vectorised` is make_vec's, for that is what people type.
@@ -108,9 +109,9 @@ def our_step(*, size: int = 0, masks: bool = False) -> Stepper:
     return step
 
 
-def env_step() -> Stepper:
+def env_step(*, guarded: bool = True) -> Stepper:
     """One environment, as a loop of somebody's own would step it."""
-    env = gymnasium.make(NAME, objects=(CUBE,), normalised=False)
+    env = gymnasium.make(NAME, objects=(CUBE,), normalised=False, guarded=guarded)
     home = env.reset(seed=0)[0]["qpos"].astype(float)
 
     def step(t: int) -> tuple[int, Seen]:
@@ -122,10 +123,10 @@ def env_step() -> Stepper:
     return step
 
 
-def vector_step() -> Stepper:
+def vector_step(*, guarded: bool = True) -> Stepper:
     """One environment for each core, stepped together."""
-    shared = {"shared_memory": True}
-    envs = gymnasium.make_vec(NAME, CORES, vectorization_mode="async", vector_kwargs=shared, objects=(CUBE,), normalised=False)
+    made = {"objects": (CUBE,), "normalised": False, "guarded": guarded}
+    envs = gymnasium.make_vec(NAME, CORES, vectorization_mode="async", vector_kwargs={"shared_memory": True}, **made)
     home = envs.reset(seed=0)[0]["qpos"][0].astype(float)
     over = np.zeros(CORES, bool)
 
@@ -190,6 +191,8 @@ GROUPS: Mapping[str, Mapping[str, Variant]] = {
     "vectorised": {
         "ours_env": Variant(env_step, 2),
         "ours_vectorised": Variant(vector_step, 2 * CORES),
+        "ours_env_unguarded": Variant(partial(env_step, guarded=False), 2),
+        "ours_vectorised_unguarded": Variant(partial(vector_step, guarded=False), 2 * CORES),
         "ours_one_worker": Variant(partial(worker_step, workers=1), 2, ahead=1),
         "ours_workers": Variant(partial(worker_step, workers=CORES), 2, ahead=CORES),
     },
@@ -256,6 +259,7 @@ def ratios_of(speed: Mapping[str, float]) -> dict[str, float]:
     pairs = {
         "ratio_no_camera": ("ours", "robosuite"),
         "ratio_vectorised": ("ours_vectorised", "ours_env"),
+        "ratio_vectorised_unguarded": ("ours_vectorised_unguarded", "ours_env_unguarded"),
         "ratio_workers": ("ours_workers", "ours_one_worker"),
     }
     for size, name in (("128", ""), ("224", "_224")):
