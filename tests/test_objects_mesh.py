@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import mujoco
 import numpy as np
+import psutil
 import pytest
 import trimesh
 from made_meshes import bowl, globe, mug, pipe, pushed_together, scan, sheet_cup, soup, torus
@@ -76,7 +78,7 @@ def with_ball(pack: Pack, at: list[float], radius: float) -> mujoco.MjData:
     return data
 
 
-@pytest.mark.parametrize("shape", ["mug", "bowl", pytest.param("sheet_cup", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("shape", ["mug", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bowl", "sheet_cup"))])
 def test_what_is_hollow_holds_a_ball(shape: str, cup: Pack, tmp_path: Path) -> None:
     """A ball that falls in lies on the floor inside, and not on the rim, under the table or beside it."""
     pack = cup if shape == "mug" else made({"bowl": bowl, "sheet_cup": sheet_cup}[shape](), tmp_path / "hollow")
@@ -319,6 +321,11 @@ def boxes(folder: Path, n: int) -> list[Path]:
     return paths
 
 
+def makers() -> set[int]:
+    """Processes that this one started and that still run."""
+    return {child.pid for child in psutil.Process().children() if "assets.objects.making" in " ".join(child.cmdline())}
+
+
 def test_packs_come_as_they_are_finished_and_from_the_cache_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     really = mesh._in_a_child
@@ -364,6 +371,19 @@ def test_time_that_is_up_is_no_verdict(tmp_path: Path, monkeypatch: pytest.Monke
         pack_mesh(path, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("refused.txt"))
     assert not list((tmp_path / "cache").rglob("object.xml"))
+
+
+def test_who_stops_asking_stops_the_work(tmp_path: Path) -> None:
+    """Of many meshes the first is taken: closing ends those that are being made, and none of the others is begun."""
+    made = each_pack(boxes(tmp_path / "boxes", 12), tmp_path / "cache")
+    next(made)
+    made.close()  # type: ignore[attr-defined]
+    assert makers() == set()
+    assert 1 <= len(list((tmp_path / "cache").glob("*/box_*/object.xml"))) < 12
+    stop = Event()
+    stop.set()
+    with pytest.raises(ObjectError, match="nobody waits"):
+        pack_mesh(boxes(tmp_path / "boxes", 13)[-1], tmp_path / "cache", stop=stop)
 
 
 def test_a_doubtful_object_says_so(tmp_path: Path) -> None:
