@@ -25,6 +25,11 @@ CLOSED = 0.5
 """A command below this opening closes the gripper."""
 
 
+def told_to_close(values: np.ndarray) -> bool:
+    """Whether a command for the hand, (m,), closes it: all motors of a hand but one, since its thumb may stand while the fingers close."""
+    return bool((np.sort(values)[: max(1, len(values) - 1)] < CLOSED).all())
+
+
 class TrialRobot(Robot, Protocol):
     """A robot whose world can be set up and measured: what a judge needs beyond the robot contract."""
 
@@ -165,7 +170,7 @@ class Judge:
         pos, quat = self.robot.object_pose
         lift = float(pos[2]) - self._rest[0]
         self.max_lift = max(self.max_lift, lift)
-        self.closed |= bool((sent.gripper < CLOSED).all())
+        self.closed |= told_to_close(sent.gripper)
         if self.max_lift <= LIFTED:
             self.toppled |= bool(_up(quat) @ self._rest[1] < TIPPED) or lift < FALLEN
         if lift < self.rules.lift:

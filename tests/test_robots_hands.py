@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from assets.toys import Part, Toy
+from eval.trial import told_to_close
 from hardware.api import Action
 from sim.expert import Expert, ExpertConfig
 from sim.grasp import closing, propose_grasps
@@ -124,6 +125,15 @@ def test_a_tip_presses_with_the_force_of_the_data_sheet(hand, name, force):
     assert abs(bend(shut, 1.15 * force)) < 0.003  # and stands against somewhat more
     if name == "thumb":
         assert bend(bent, 2 * force) > -0.006  # whose screw holds against three fingers
+
+
+def test_a_hand_is_told_to_close_only_when_it_closes():
+    for k, shape in enumerate(INSPIRE.preshapes):
+        assert not told_to_close(np.array(shape.ready))
+        for width in (0.005, 0.03, shape.room.opening - 0.01):
+            assert told_to_close(INSPIRE.closing(k, width).values[-1])
+    assert told_to_close(np.array([0.49]))
+    assert not told_to_close(np.array([0.51]))
 
 
 def test_grasps_of_a_hand_with_two_unlike_sides():
