@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from policies.attention import Layout
+from policies.config import EncoderConfig
 from policies.patches import Patches
 from policies.vit import scattered
 
@@ -13,9 +14,9 @@ from policies.vit import scattered
 class AttentionPool(nn.Module):
     """Multi-head attention with one learned query per camera."""
 
-    def __init__(self, dim: int, heads: int, cameras: int) -> None:
+    def __init__(self, config: EncoderConfig, cameras: int) -> None:
         super().__init__()
-        self.heads = heads
+        dim, self.heads = config.dim, config.heads
         self.query = scattered(cameras, dim, std=0.1)
         self.kv = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import numpy as np
 import torch
 
 from episodes.dataset import Dataset
+from policies.config import Masking, Rule
+from policies.edge import RELIEFS
 from policies.errors import PolicyError
 from policies.patches import Keep, Patches, cut, grid
 from policies.selection import Selected
@@ -35,6 +38,15 @@ class Kept:
     """Share of toys for validation."""
     seed: int
     """Of the choice of those toys."""
+    rule: Rule = Rule.any
+    """Which patches are the object's."""
+    masking: Masking = Masking.patch
+    """Whose channel of the mask's border is kept too, where it has one."""
+
+    @property
+    def relief(self) -> bool:
+        """Whether patches have a channel of the mask's border."""
+        return self.keep.sparse and self.masking in RELIEFS
 
 
 @dataclass(frozen=True)
@@ -54,11 +66,15 @@ class Cache:
     """What each whole mask, or box, says by itself, (P, 12) f32."""
     cameras: int
     fingerprint: str
+    relief: np.ndarray | None = None
+    """What the mask's border adds to its pixels, (N, p * p) u8: see policies/edge.py; None where it was not asked for."""
 
 
 def fingerprint(dataset: Dataset | Selected, kept: Kept) -> str:
     """Changes with the data and with what is kept of it."""
     settings = [VERSION, dataset.info.to_json(), kept.patch, kept.keep.value, kept.stride, kept.holdout, kept.seed]
+    settings += [Rule.majority.value] if kept.keep.sparse and kept.rule is Rule.majority else []  # the others keep the same patches
+    settings += [kept.masking.value] if kept.relief else []
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(np.asarray(dataset.lengths, np.int64).tobytes())
     for i in range(len(dataset)):
@@ -84,21 +100,23 @@ def open_cache(folder: Path, dataset: Dataset | Selected, kept: Kept, watch: Cal
     for old in folder.glob("cache-*"):
         if old != path:
             shutil.rmtree(old, ignore_errors=True)
-    return _open(path, len(dataset.info.cameras), kept.patch, name)
+    return _open(path, len(dataset.info.cameras), kept, name)
 
 
-def _open(path: Path, cameras: int, patch: int, name: str) -> Cache:
+def _open(path: Path, cameras: int, kept: Kept, name: str) -> Cache:
+    area = kept.patch**2
     offsets = np.load(path / "offsets.npy", allow_pickle=False)
     n = int(offsets[-1])
     return Cache(
         Table.load(path / "table.npz"),
-        _map(path / "pixels.bin", np.uint8, (n, 3, patch * patch)),
-        _map(path / "mask.bin", np.uint8, (n, -(-patch * patch // 8))),
+        _map(path / "pixels.bin", np.uint8, (n, 3, area)),
+        _map(path / "mask.bin", np.uint8, (n, -(-area // 8))),
         _map(path / "index.bin", np.uint16, (n,)),
         offsets,
         np.load(path / "silhouette.npy", allow_pickle=False),
         cameras,
         name,
+        _map(path / "relief.bin", np.uint8, (n, area)) if kept.relief else None,
     )
 
 
@@ -112,15 +130,19 @@ def _write(path: Path, dataset: Dataset | Selected, table: Table, kept: Kept, wa
     table.save(path / "table.npz")
     names = tuple(dataset.info.cameras)
     counts, silhouettes = [], []
-    with open(path / "pixels.bin", "wb") as pixels, open(path / "mask.bin", "wb") as mask, open(path / "index.bin", "wb") as index:
+    with ExitStack() as stack:
+        kinds = ("pixels", "mask", "index", *(["relief"] if kept.relief else []))
+        files = {kind: stack.enter_context(open(path / f"{kind}.bin", "wb")) for kind in kinds}
         for i, episode in enumerate(dataset):
             frames = frames_of(len(episode.qpos), i, kept.stride)
             images = np.stack([episode.images[c][frames] for c in names], 1)  # (F, V, H, W, 3)
             masks = np.stack([episode.masks[c][frames] for c in names], 1)  # (F, V, H, W)
             patches = _cut(images, masks, kept)
-            pixels.write(patches.pixels.contiguous().numpy().tobytes())
-            mask.write(np.packbits(patches.mask.numpy(), axis=1).tobytes())
-            index.write(patches.index.numpy().astype(np.uint16).tobytes())
+            files["pixels"].write(patches.pixels.numpy().tobytes())
+            files["mask"].write(np.packbits(patches.mask.numpy(), axis=1).tobytes())
+            files["index"].write(patches.index.numpy().astype(np.uint16).tobytes())
+            if patches.relief is not None:
+                files["relief"].write(patches.relief.numpy().tobytes())
             counts.append(patches.lengths.numpy())
             silhouettes.append(patches.silhouette.numpy())
             watch(1)
@@ -131,4 +153,4 @@ def _write(path: Path, dataset: Dataset | Selected, table: Table, kept: Kept, wa
 def _cut(images: np.ndarray, masks: np.ndarray, kept: Kept) -> Patches:
     """The kept patches of (F, V, H, W, 3) pictures with masks (F, V, H, W)."""
     flat = torch.from_numpy(images).flatten(0, 1).permute(0, 3, 1, 2)  # (S, 3, H, W)
-    return cut(flat, torch.from_numpy(masks).flatten(0, 1), torch.arange(len(flat)), kept.patch, kept.keep)
+    return cut(flat, torch.from_numpy(masks).flatten(0, 1), torch.arange(len(flat)), kept.patch, kept.keep, kept.rule, kept.masking)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from policies.attention import Layout
+from policies.config import EncoderConfig
 from policies.patches import Patches
 from policies.vit import scattered
 
@@ -12,9 +13,9 @@ from policies.vit import scattered
 class ClsPool(nn.Module):
     """The output of the learned token."""
 
-    def __init__(self, dim: int, heads: int, cameras: int) -> None:
+    def __init__(self, config: EncoderConfig, cameras: int) -> None:
         super().__init__()
-        self.cls = scattered(cameras, dim, std=0.1)
+        self.cls = scattered(cameras, config.dim, std=0.1)
 
     def prefix(self, camera: Tensor) -> Tensor | None:
         return self.cls[camera]  # (S, D)

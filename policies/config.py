@@ -40,6 +40,21 @@ class Masking(Enum):
     """Nothing, as in the paper: masking stops at the patch border."""
     pixel = "pixel"
     """Pixels outside the mask are set to 0 (after normalisation) and the mask becomes a fourth channel: thin objects need it."""
+    edge = "edge"
+    """As pixel, and a fifth channel is 1 on the mask's border (its outermost pixels)."""
+    distance = "distance"
+    """As pixel, but the fourth channel is the distance from the mask's border, in patches: 1 is a patch or more inside, -1 outside."""
+
+
+class Rule(Enum):
+    """Which patches are the object's, and how much each counts in the mean of det, det_masked and box; the others ignore it."""
+
+    any = "any"
+    """Those with at least one pixel of it, all alike, as in the paper."""
+    majority = "majority"
+    """Those of which it fills half or more, all alike; where there are none, the fullest."""
+    soft = "soft"
+    """Those with at least one pixel of it, each by its share of such pixels."""
 
 
 class Actions(Enum):
@@ -138,6 +153,8 @@ class EncoderConfig:
     """How the tokens of a picture become one vector."""
     masking: Masking = Masking.pixel
     """What is done inside the kept patches of det and box; the others ignore it."""
+    rule: Rule = Rule.any
+    """Which patches are the object's, for det, det_masked and box; the others ignore it."""
     silhouette: bool = True
     """Whether box, centre, size and direction of the mask (of its box, for box and crop) join the pooled vector of det, det_masked, box
     and crop; the others ignore it."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from policies.attention import Layout, make_layout
 from policies.config import EncoderConfig, Masking
+from policies.edge import values
 from policies.errors import PolicyError
 from policies.form import FORMS
 from policies.jitter import Jitter, normalised
@@ -36,15 +37,16 @@ class Encoder(nn.Module):
         if self.form.pool is None:
             raise PolicyError(f"pooling={config.pooling.value} has no tokens; open_encoder makes its encoder")
         rows, columns = grid(size, config.patch, self.form.keep)
-        self.blank = self.form.keep.sparse and config.masking is Masking.pixel
-        self.embedding = nn.Linear((4 if self.blank or self.form.channel else 3) * config.patch**2, config.dim)
+        self.blank = self.form.keep.sparse and config.masking is not Masking.patch
+        channels = 5 if self.blank and config.masking is Masking.edge else 4 if self.blank or self.form.channel else 3
+        self.embedding = nn.Linear(channels * config.patch**2, config.dim)
         self.position = nn.Parameter(torch.empty(rows * columns, config.dim))  # (G, D), learned from a sine-cosine embedding on
         if not self.position.is_meta:  # a network without memory only tells its shapes
             self.position.data = sincos(rows, columns, config.dim)
         self.camera = scattered(cameras, config.dim, std=0.1)
         self.blocks = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
-        self.pooling: PoolingModule = self.form.pool(config.dim, config.heads, cameras)
+        self.pooling: PoolingModule = self.form.pool(config, cameras)
         self.silhouette = Silhouette(config.dim, cameras) if config.silhouette and self.form.outlined else None
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
@@ -56,7 +58,9 @@ class Encoder(nn.Module):
         """The kept patches of (B, V, 3, H, W) u8, at most `cap` a picture where they are sparse, as in use."""
         b, v = images.shape[:2]
         camera = torch.arange(v, device=images.device).repeat(b)
-        patches = cut(images.flatten(0, 1), masks.flatten(0, 1), camera, self.config.patch, self.form.keep)
+        patches = cut(
+            images.flatten(0, 1), masks.flatten(0, 1), camera, self.config.patch, self.form.keep, self.config.rule, self.config.masking
+        )
         return thin(patches, self.config.cap) if self.form.keep.sparse else patches
 
     def encode(self, patches: Patches, jitter: Jitter | None = None) -> Tensor:
@@ -91,5 +95,15 @@ class Encoder(nn.Module):
         x = normalised(patches, jitter)  # (N, 3, pp)
         if self.blank or self.form.channel:
             inside = patches.mask[:, None].float()  # (N, 1, pp)
-            x = torch.cat([x.mul_(inside) if self.blank else x, inside], 1)
+            x = torch.cat([x.mul_(inside) if self.blank else x, *self._shape(patches, inside)], 1)
         return self.embedding(x.flatten(1)) + self.position[patches.index] + self.camera[patches.camera][picture]
+
+    def _shape(self, patches: Patches, inside: Tensor) -> list[Tensor]:
+        """The mask's channels (N, 1, pp)."""
+        masking = self.config.masking
+        if not self.blank or masking is Masking.pixel:
+            return [inside]
+        if patches.relief is None:
+            raise PolicyError(f"masking={masking.value}: these patches were cut without its channel")
+        relief = values(patches.relief)[:, None]
+        return [inside, relief] if masking is Masking.edge else [relief]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from policies.attention import Layout
+from policies.config import EncoderConfig
 from policies.patches import Patches
 from policies.pooling import mean_tokens
 
@@ -12,7 +13,7 @@ from policies.pooling import mean_tokens
 class MeanPool(nn.Module):
     """The mean of all tokens."""
 
-    def __init__(self, dim: int, heads: int, cameras: int) -> None:
+    def __init__(self, config: EncoderConfig, cameras: int) -> None:
         super().__init__()
 
     def prefix(self, camera: Tensor) -> Tensor | None:

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from policies.box import CROP, boxed, cropped
+from policies.config import Masking, Rule
+from policies.edge import relief
 from policies.errors import PolicyError
+from policies.rule import shares
 from policies.silhouette import measure
 
 
@@ -19,9 +22,9 @@ class Keep(Enum):
     """Which patches of a picture are kept."""
 
     OBJECT = "object"
-    """Those the mask touches with at least one pixel."""
+    """The object's: those the mask touches with at least one pixel, or fills by half (see policies/rule.py)."""
     BOX = "box"
-    """Those the box around the mask touches; the box stands for the mask in everything."""
+    """The same of the box around the mask, which stands for the mask in everything."""
     CROP = "crop"
     """All of a crop around the mask; its mask is all true. None where nothing is seen."""
     ALL = "all"
@@ -48,10 +51,13 @@ class Patches:
     """Kept patches of each picture, (S,) i64; sums to N."""
     silhouette: Tensor
     """What each whole mask, or box, says by itself, (S, 12) f32: see policies/silhouette.py."""
+    relief: Tensor | None = None
+    """What the mask's border adds to its pixels, (N, p * p) u8: see policies/edge.py; None where it was not asked for."""
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Patches:
         """The same on another device."""
-        return Patches(*(getattr(self, field.name).to(device, non_blocking=non_blocking) for field in fields(self)))
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: x.to(device, non_blocking=non_blocking) for name, x in tensors.items() if x is not None})
 
     @property
     def picture(self) -> Tensor:
@@ -76,22 +82,58 @@ def look(images: Tensor, masks: Tensor, keep: Keep) -> tuple[Tensor, Tensor, Ten
     return *((images, boxes) if keep is Keep.BOX else cropped(images, masks)), measure(boxes)
 
 
-def cut(images: Tensor, masks: Tensor, camera: Tensor, patch: int, keep: Keep) -> Patches:
-    """Cuts pictures (S, 3, H, W) u8 with masks (S, H, W) bool of cameras (S,) into patches of side `patch` [px]."""
-    return split(*look(images, masks, keep), camera, patch, everywhere=keep is Keep.ALL)
+def cut(
+    images: Tensor,
+    masks: Tensor,
+    camera: Tensor,
+    patch: int,
+    keep: Keep,
+    rule: Rule = Rule.any,
+    masking: Masking = Masking.patch,
+) -> Patches:
+    """Cuts pictures (S, 3, H, W) u8 with masks (S, H, W) bool of cameras (S,) into patches of side `patch` [px].
+
+    Args:
+        images: pictures.
+        masks: pixels of the target.
+        camera: of each picture.
+        patch: side of a patch [px].
+        keep: which patches are kept.
+        rule: which of them are the object's, where only these are kept.
+        masking: whose channel of the mask's border is cut too, where it has one and only the object's patches are kept.
+    """
+    images, masks, silhouette = look(images, masks, keep)
+    shape = relief(masks, patch, masking) if keep.sparse else None
+    return split(images, masks, silhouette, camera, patch, rule if keep is not Keep.ALL else None, shape)
 
 
-def split(images: Tensor, masks: Tensor, silhouette: Tensor, camera: Tensor, patch: int, everywhere: bool) -> Patches:
-    """The patches that the masks touch, or all of them."""
+def split(
+    images: Tensor, masks: Tensor, silhouette: Tensor, camera: Tensor, patch: int, rule: Rule | None, relief: Tensor | None = None
+) -> Patches:
+    """The patches that are the object's by a rule, or all of them without one; with `relief` (S, H, W) u8 where it is given."""
     s, _, height, width = images.shape
     rows, columns, area = height // patch, width // patch, patch * patch
     pixels = images.reshape(s, 3, rows, patch, columns, patch).permute(0, 2, 4, 1, 3, 5)  # (S, rows, columns, 3, p, p)
-    bits = masks.reshape(s, rows, patch, columns, patch).permute(0, 1, 3, 2, 4)  # (S, rows, columns, p, p)
-    kept = bits.new_ones(s, rows, columns) if everywhere else bits.flatten(3).any(3)
+    bits = _tiles(masks, patch)  # (S, rows, columns, p, p)
+    kept = bits.new_ones(s, rows, columns) if rule is None else _own(bits, rule)
     places = kept.nonzero(as_tuple=True)
     index = places[1] * columns + places[2]
     lengths = kept.flatten(1).sum(1)
-    return Patches(pixels[places].reshape(-1, 3, area), bits[places].reshape(-1, area), index, camera, lengths, silhouette)
+    shape = None if relief is None else _tiles(relief, patch)[places].reshape(-1, area)
+    return Patches(pixels[places].reshape(-1, 3, area), bits[places].reshape(-1, area), index, camera, lengths, silhouette, shape)
+
+
+def _tiles(planes: Tensor, patch: int) -> Tensor:
+    """(S, H, W) as patches, (S, rows, columns, p, p)."""
+    s, height, width = planes.shape
+    return planes.reshape(s, height // patch, patch, width // patch, patch).permute(0, 1, 3, 2, 4)
+
+
+def _own(bits: Tensor, rule: Rule) -> Tensor:
+    """Which patches (S, rows, columns, p, p) are the object's, (S, rows, columns) bool."""
+    s, rows, columns = bits.shape[:3]
+    picture = torch.arange(s, device=bits.device).repeat_interleave(rows * columns)
+    return (shares(bits.flatten(0, 2).flatten(1), picture, s, rule) > 0).view(s, rows, columns)
 
 
 def thin(patches: Patches, cap: int, priority: Tensor | None = None) -> Patches:
@@ -110,6 +152,8 @@ def thin(patches: Patches, cap: int, priority: Tensor | None = None) -> Patches:
     rank = torch.arange(len(order), device=order.device) - starts[picture]
     kept = torch.sort(order[rank < cap]).values
     rest = {name: getattr(patches, name)[kept] for name in ("pixels", "mask", "index")}
+    if patches.relief is not None:
+        rest["relief"] = patches.relief[kept]
     return replace(patches, **rest, lengths=patches.lengths.clamp(max=cap))
 
 

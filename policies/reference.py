@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from policies.config import Pooling
+from policies.edge import relief
 from policies.encoder import Encoder
 from policies.patches import look, split
+from policies.rule import shares
 
 EVERYWHERE = (Pooling.mean, Pooling.channel)
 """Forms whose mean is over all tokens, whatever the mask says."""
@@ -21,18 +23,20 @@ def encode_masked(encoder: Encoder, images: Tensor, masks: Tensor) -> Tensor:
     """
     b, v = images.shape[:2]
     camera = torch.arange(v, device=images.device).repeat(b)
-    keep, pooling = encoder.form.keep, encoder.config.pooling
-    patches = split(*look(images.flatten(0, 1), masks.flatten(0, 1), keep), camera, encoder.config.patch, everywhere=True)
-    touched = patches.mask.any(-1).view(b * v, -1)  # (S, G)
+    config, keep = encoder.config, encoder.form.keep
+    flat, seen, silhouette = look(images.flatten(0, 1), masks.flatten(0, 1), keep)
+    patches = split(flat, seen, silhouette, camera, config.patch, None, relief(seen, config.patch, config.masking))
+    share = shares(patches.mask, patches.picture, b * v, config.rule).view(b * v, -1)  # (S, G)
+    touched = share > 0
     x = encoder.embed(patches).view(b * v, touched.shape[1], -1)  # (S, G, D)
     together = touched[:, :, None] == touched[:, None, :]  # (S, G, G)
     mask = (together if keep.sparse else torch.ones_like(together))[:, None]  # (S, 1, G, G)
     for block in encoder.blocks:
         x = block.masked(x, mask)  # pyright: ignore[reportCallIssue]
     x = encoder.norm(x)
-    if pooling in EVERYWHERE:
+    if config.pooling in EVERYWHERE:
         return x.mean(1).view(b, v, -1)
-    total = (x * touched[..., None]).sum(1)  # (S, D)
-    mean = total / touched.sum(1).clamp(min=1)[:, None]
+    total = (x * share[..., None]).sum(1)  # (S, D)
+    mean = total / share.sum(1).clamp(min=1e-9)[:, None]
     pooled = torch.where(touched.any(1)[:, None], mean, encoder.pooling.absent[camera])  # pyright: ignore[reportAttributeAccessIssue]
     return encoder.outline(pooled, patches).view(b, v, -1)

@@ -77,10 +77,16 @@ class Sampler:
     def _lengths(self) -> np.ndarray:
         return np.diff(self.cache.offsets)
 
-    def draw(self, seed: int, step: int, batch: int) -> Batch:
-        """The training batch of a step."""
+    def draw(self, seed: int, step: int, batch: int, share: tuple[int, int] = (0, 1)) -> Batch:
+        """The training batch of a step, or the rows of it that rank k of n gets: `share` is (k, n). Raises PolicyError.
+
+        All of what is random is drawn for the whole batch, so that the shares of all ranks, one after another, are that batch.
+        """
+        rank, ranks = share
+        if not 0 <= rank < ranks <= batch:
+            raise PolicyError(f"share {rank} of {ranks} of a batch of {batch}: every rank needs a sample or more")
         rng = np.random.default_rng([seed, step])
-        return self.gather(self.choose(rng, batch), rng)
+        return self.gather(self.choose(rng, batch), rng, slice(batch * rank // ranks, batch * (rank + 1) // ranks))
 
     def choose(self, rng: np.random.Generator, batch: int) -> np.ndarray:
         """Frames to train on, (B,)."""
@@ -103,27 +109,28 @@ class Sampler:
         early = blend.draw(table.frame[opening], rng, sets)
         return np.where((rng.random(batch) < self.before_closing) & (early >= 0), opening[early], frames)
 
-    def gather(self, frames: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
-        """The batch of some frames (B,); with a generator it is augmented, for training."""
-        table, b = self.cache.table, len(frames)
+    def gather(self, frames: np.ndarray, rng: np.random.Generator | None = None, rows: slice = slice(None)) -> Batch:
+        """The batch of some frames (B,), or `rows` of it; with a generator it is augmented, for training."""
+        table, total = self.cache.table, len(frames)
         now = table.frame[frames]  # (B,) steps
         first = table.first[now]
         asked = first + (now - first) % self.execute  # in use, history is made of the moments at which the policy was asked
         back = self.execute * np.arange(self.history - 1, -1, -1)  # (C,)
         moments = np.maximum(now[:, None] - back, asked[:, None])  # (B, C) steps
-        proprio = table.proprio[moments]  # (B, C, A)
+        here, now = moments[rows], now[rows]
+        proprio = table.proprio[here]  # (B, C, A)
         if rng is not None and self.proprio_noise:
             spread = np.full(proprio.shape[-1], self.proprio_noise, np.float32)
             spread[self.joints :] *= 0.1
-            proprio = proprio + rng.standard_normal(proprio.shape, np.float32) * spread
+            proprio = proprio + rng.standard_normal((total, *proprio.shape[1:]), np.float32)[rows] * spread
         steps = np.minimum(now[:, None] + np.arange(self.chunk), table.last[now][:, None])  # (B, K); after the end, the last target holds
         answered = np.minimum.accumulate(table.labelled[steps], axis=1)  # what follows a sabotage is no answer to what is seen now
         grasp = table.grasp[now]  # (B, 5)
         known = np.asarray(np.isfinite(grasp).all(axis=1))
-        pictures = self._frame_of[moments].reshape(-1, 1) * self.cache.cameras + np.arange(self.cache.cameras)  # (B * C, V)
-        patches = self._patches(pictures.ravel(), rng)
+        patches = self._patches(moments, rows, rng)
         if rng is not None and self.recolour is not None:
-            patches = self.recolour(patches, self.history, rng)
+            patches = self.recolour(patches, self.history, rng, total, rows)
+        colour, flow = rng is not None and self.colour, rng is not None and self.flow
         return Batch(
             patches,
             torch.from_numpy(proprio),
@@ -131,10 +138,9 @@ class Sampler:
             torch.from_numpy(answered.astype(np.float32)),
             torch.from_numpy(np.where(known[:, None], grasp, 0.0).astype(np.float32)),
             torch.from_numpy(known),
-            draw_jitter(rng, b, self.history * self.cache.cameras, self.plain) if rng is not None and self.colour else None,
-            draw_noise(rng, b, self.chunk, table.actions.shape[1]) if rng is not None and self.flow else None,
+            draw_jitter(rng, total, self.history * self.cache.cameras, self.plain).of(rows) if colour else None,
+            draw_noise(rng, total, self.chunk, table.actions.shape[1]).of(rows) if flow else None,
         )
-
     def _patches(self, pictures: np.ndarray, rng: np.random.Generator | None) -> Patches:
         cache = self.cache
         starts, lengths = cache.offsets[pictures], self._lengths[pictures]
@@ -147,6 +153,7 @@ class Sampler:
             torch.from_numpy(pictures % cache.cameras),
             torch.from_numpy(lengths),
             torch.from_numpy(cache.silhouette[pictures]),
+            None if cache.relief is None else torch.from_numpy(cache.relief[rows]),
         )
         if rng is None:
             return thin(patches, self.cap)

@@ -117,7 +117,8 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected, blend: Blend | N
         )
     wrist = tuple(camera.body != "world" for camera in dataset.info.cameras.values())
     with tqdm(total=len(dataset), desc="patches", unit="episode", disable=not cfg.progress, leave=False) as bar:
-        cache = open_cache(Path(cfg.out), dataset, Kept(encoder.patch, keep, cfg.frame_stride, cfg.holdout, cfg.seed), watch=bar.update)
+        kept = Kept(encoder.patch, keep, cfg.frame_stride, cfg.holdout, cfg.seed, encoder.rule, encoder.masking)
+        cache = open_cache(Path(cfg.out), dataset, kept, watch=bar.update)
     sampler = Sampler(
         cache,
         chunk=cfg.policy.chunk,

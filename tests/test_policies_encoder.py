@@ -74,7 +74,7 @@ def test_masking_decides_which_pixels_matter(masking: Masking) -> None:
     images, masks = pictures()
     touched = masks.unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8)).any(-1).any(-2)  # (B, V, rows, columns)
     touched = touched.repeat_interleave(8, -1).repeat_interleave(8, -2)
-    seen = masks if masking is Masking.pixel else touched
+    seen = touched if masking is Masking.patch else masks
     painted = torch.where(seen[:, :, None], images, 255 - images)
     assert torch.equal(model(images, masks), model(painted, masks))
     if masking is Masking.patch:

@@ -48,7 +48,7 @@ def test_a_sample_is_the_pictures_and_labels_of_its_step(data: Path, tmp_path: P
             images = torch.from_numpy(np.stack([episode.images[c][t] for c in dataset.info.cameras])).permute(0, 3, 1, 2)
             masks = torch.from_numpy(np.stack([episode.masks[c][t] for c in dataset.info.cameras]))
             want = cut(images, masks, torch.arange(2), 8, Keep.OBJECT)
-            assert all(torch.equal(a, b) for a, b in zip(vars(batch.patches).values(), vars(want).values(), strict=True))
+            assert all(a is b or torch.equal(a, b) for a, b in zip(vars(batch.patches).values(), vars(want).values(), strict=True))
             frame += 1
 
 
