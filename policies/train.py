@@ -198,8 +198,15 @@ def _check_same(path: Path, made: Checkpoint) -> None:
     if then.get("mixture") != now.get("mixture"):
         was, is_now = (dict(found.get("mixture") or {}) or "one data set" for found in (then, now))
         raise PolicyError(f"{path.parent.parent} was trained on {was}, now it would be on {is_now}; choose another out=")
-    before = plain(asdict(TrainConfig())) | then.get("train", {})  # what an older run does not say was as it is by default
+    before = _filled(then.get("train", {}), plain(asdict(TrainConfig())))  # what an older run does not say was as it is by default
     changed = [k for k, v in now["train"].items() if k not in FREE and before.get(k) != v]
     if changed:
         names, settings = ", ".join(changed), path / "fingerprint.json"
         raise PolicyError(f"{path.parent.parent} was started with another {names}; choose another out=, or do as {settings} says")
+
+
+def _filled(said: Any, default: Any) -> Any:
+    """Tables within tables, with the defaults of what they do not say."""
+    if not isinstance(said, dict) or not isinstance(default, dict):
+        return said
+    return default | {key: _filled(value, default.get(key)) for key, value in said.items()}
