@@ -97,6 +97,15 @@ class Precision(Enum):
     bfloat16 = "bfloat16"
 
 
+class Tracker(Enum):
+    """Where the log goes besides `log.jsonl`."""
+
+    tensorboard = "tensorboard"
+    """A folder of events beside it."""
+    wandb = "wandb"
+    """The same, and Weights & Biases; WANDB_MODE=offline keeps it in the run folder."""
+
+
 class Recolouring(Enum):
     """Published photometric sets, by the names of `augment.photometric.SETS`."""
 
@@ -263,7 +272,9 @@ class TrainConfig:
     seed: int = 0
     """Seed of initial weights, batches and augmentation."""
     batch: int = 64
-    """Samples a step."""
+    """Samples a step, of all processes together."""
+    accumulate: int = 1
+    """Passes that a process makes over its share of a batch, for less memory; the step is the same."""
     lr: float = 1e-3
     """Peak learning rate; cosine to 1 % of it."""
     backbone_lr: float = 0.1
@@ -297,6 +308,14 @@ class TrainConfig:
     """Weight of the auxiliary loss (predict the grasp point), where the data says it; 0 for none."""
     validate_every: int = 500
     """Steps between validations."""
+    rollout_every: int = 0
+    """Steps between trials of the averaged weights in simulation; 0: never."""
+    rollouts: int = 20
+    """Trials each time."""
+    rollout_suite: str = "toys"
+    """What is tried, by the names of `cezanne eval`; toys are such as training never sees."""
+    rollout_workers: int = 2
+    """Processes that try it, while training waits."""
     log_every: int = 50
     """Steps between log entries."""
     checkpoint_steps: int = 0
@@ -309,12 +328,21 @@ class TrainConfig:
     """auto, cpu or cuda."""
     precision: Precision = Precision.auto
     """Of the encoder's matrix products in training."""
+    compile: bool = False
+    """Whether torch.compile makes code for the network; the first steps take minutes."""
+    fsdp: bool = False
+    """Whether several processes share out the weights (FSDP), each holding a part; otherwise each holds them all (DDP)."""
+    tracker: Tracker = Tracker.tensorboard
+    """Where the log goes besides log.jsonl: tensorboard, or wandb too."""
     progress: bool = True
     """Show a progress bar on stderr."""
 
     def __post_init__(self) -> None:
         require(not self.mixture or self.select == Selection(), "select belongs to one data set; a mixture names several")
         require_positive(self, "steps", "batch", "lr", "backbone_lr", "clip", "frame_stride", "validate_every", "log_every")
+        require_positive(self, "accumulate", "rollouts", "rollout_workers")
+        require_not_negative(self, "rollout_every")
+        require(self.batch % self.accumulate == 0, f"accumulate={self.accumulate} does not divide batch={self.batch}")
         require_not_negative(self, "seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "threads", "patches")
         require_not_negative(self, "checkpoint_steps", "checkpoint_seconds")
         require_range(self, 0.0, 1.0, "before_closing")
