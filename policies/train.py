@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,69 +14,85 @@ from tqdm import tqdm
 
 from episodes.dataset import Dataset, open_dataset
 from policies.backbone import resolve
+from policies.batch_picture import draw_batch, save_batch
 from policies.blend import Blend
 from policies.cache import Kept, open_cache
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain
-from policies.config import Head, Recolouring, Selection, TrainConfig
+from policies.config import Head, Recolouring, Selection, Tracker, TrainConfig, require
 from policies.contract import Contract
 from policies.errors import PolicyError
 from policies.form import FORMS
 from policies.patches import Keep
+from policies.patience import patient
 from policies.recolour import Recolour
-from policies.runlog import RunLog
+from policies.rollouts import Trial, best, keep_best, tried
+from policies.runlog import Bias, Board, NoLog, RunLog, Tracking
 from policies.sampler import Sampler, measure_stats
 from policies.selection import Selected, open_selection
+from policies.team import Team, launched, open_team
 from policies.trainer import Trainer
 
 __all__ = ["TrainConfig", "run"]
 
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}"
 FREE = {"data", "weights", "mixture", "balance", "out", "resume", "steps", "minutes", "threads", "device", "progress"}
-FREE |= {"log_every", "validate_every", "checkpoint_steps", "checkpoint_seconds"}
+FREE |= {"log_every", "validate_every", "checkpoint_steps", "checkpoint_seconds", "accumulate", "compile", "fsdp", "loader_workers"}
+FREE |= {"tracker", "rollout_every", "rollouts", "rollout_suite", "rollout_workers"}
 """What may differ when a run is continued; what `data` or `mixture` holds may not."""
 
 
-def run(cfg: TrainConfig) -> dict[str, Any]:
-    """Trains, or continues, and says where the checkpoint is."""
+def run(cfg: TrainConfig, trial: Trial | None = None) -> dict[str, Any]:
+    """Trains, or continues, and says where the checkpoint is. Of several processes one says it, the others say nothing.
+
+    Args:
+        cfg: how.
+        trial: what tries the policy every `rollout_every` steps.
+    """
     torch.set_flush_denormal(True)  # numbers that are all but zero take a hundred times as long
     try:
-        return _run(cfg)
+        with open_team(pick_device(cfg.device), cfg.fsdp) as team:
+            return _run(replace(cfg, progress=cfg.progress and team.main), team, trial)
     finally:
         torch.set_flush_denormal(False)  # a property of the process, not of training
 
 
-def _run(cfg: TrainConfig) -> dict[str, Any]:
+def _run(cfg: TrainConfig, team: Team, trial: Trial | None) -> dict[str, Any]:
     out = Path(cfg.out)
-    device = pick_device(cfg.device)
-    torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
+    require(not cfg.rollout_every or trial is not None, f"rollout_every={cfg.rollout_every}, but nothing here can try a policy")
+    torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1) // launched("LOCAL_WORLD_SIZE")))
     done = checkpoints(out)
     if done and not cfg.resume:
         raise PolicyError(f"{out} already holds a run at step {int(done[-1].name)}; resume=true continues it, or choose another out=")
+    newest = int(done[-1].name) if done else 0
+    if newest != team.first(newest):
+        raise PolicyError(f"{out} holds step {newest} here, but not where the first process is: it has to be on a disk that all share")
     dataset, blend = open_data(cfg)
     if cfg.policy.encoder.backbone:
         encoder = resolve(cfg.policy.encoder, Contract.of_dataset(dataset.info).size)
         cfg = replace(cfg, policy=replace(cfg.policy, encoder=encoder))
-    sampler, contract = open_sampler(cfg, dataset, blend)
+    with team.turns():  # one makes the cache
+        sampler, contract = open_sampler(cfg, dataset, blend)
     torch.manual_seed(cfg.seed)
     p = cfg.policy
     fingerprint = _fingerprint(cfg, dataset, sampler.cache.fingerprint, blend)
     made = Checkpoint(p, contract.with_policy(p.chunk, p.execute, p.history), measure_stats(sampler, p.actions), fingerprint)
-    trainer = Trainer(cfg, made, sampler, device)
     if done:
         _check_same(done[-1], made)
-        trainer.restore(done[-1])
-    else:
-        trainer.begin()
-    _loop(cfg, trainer, out)
-    seconds = trainer.seconds
+    trainer = Trainer(cfg, made, sampler, team, done[-1] if done else None)
+    _loop(cfg, trainer, out, trial)
+    seconds, validation = trainer.seconds, trainer.validate()
+    if not team.main:
+        return {}
     return {
         "steps": trainer.step,
         "seconds": round(seconds, 1),
         "samples_per_second": round(trainer.step * cfg.batch / max(seconds, 1e-9), 1),
         "checkpoint": str(checkpoints(out)[-1]),
+        **({} if team.world == 1 else {"processes": team.world}),
         **_selected(cfg, dataset),
         **({} if blend is None else {"mixture": made.fingerprint["mixture"]}),
-        **{k: round(v, 5) for k, v in trainer.validate().items()},
+        **{k: round(v, 5) for k, v in validation.items()},
+        **best(out),
     }
 
 
@@ -142,15 +157,21 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected, blend: Blend | N
     return sampler, contract
 
 
-def _loop(cfg: TrainConfig, trainer: Trainer, out: Path) -> None:
-    """Steps until the budget is used, with a log, validation and checkpoints on the way."""
-    saved_at = time.monotonic()
+def _loop(cfg: TrainConfig, trainer: Trainer, out: Path, trial: Trial | None) -> None:
+    """Steps until the budget is used, with a log, validation, trials and checkpoints on the way."""
+    saved_at = trainer.seconds
     # the bar runs over the schedule, so that time left is right for steps and for minutes
     bar = tqdm(total=100.0, initial=round(100 * trainer.progress, 1), desc="train", unit="%", disable=not cfg.progress, bar_format=BAR)
-    with bar, RunLog(out, trainer.step) as log:
+    with bar, _open_log(cfg, trainer, out) as log:
         try:
+            if trainer.team.main:
+                _show(cfg, trainer, out, log)
+            _try(cfg, trainer, out, trial, log)  # what a killed run owes
             while trainer.progress < 1:
-                trainer.train_step()
+                with patient(trainer.asked):
+                    trainer.train_step()
+                if trainer.stopped:
+                    raise KeyboardInterrupt
                 if trainer.step % cfg.log_every == 0:
                     entry = trainer.flush()
                     log.write(trainer.step, entry)
@@ -159,13 +180,46 @@ def _loop(cfg: TrainConfig, trainer: Trainer, out: Path) -> None:
                     log.write(trainer.step, trainer.validate())
                 bar.n = min(100.0, round(100 * trainer.progress, 1))
                 bar.update(0)
-                now = time.monotonic()
                 by_steps = cfg.checkpoint_steps and trainer.step % cfg.checkpoint_steps == 0
-                if by_steps or (cfg.checkpoint_seconds and now - saved_at >= cfg.checkpoint_seconds):
+                if by_steps or (cfg.checkpoint_seconds and trainer.seconds - saved_at >= cfg.checkpoint_seconds):
                     trainer.save(out)
-                    saved_at = now
+                    saved_at = trainer.seconds
+                _try(cfg, trainer, out, trial, log)
         finally:  # Ctrl-C too: nothing is lost
-            trainer.save(out)
+            if trainer.whole:
+                trainer.save(out)
+
+
+def _open_log(cfg: TrainConfig, trainer: Trainer, out: Path) -> RunLog | NoLog:
+    """The log, of the main process. Raises PolicyError where a tracker cannot be used."""
+    if not trainer.team.main:
+        return NoLog()
+    out.mkdir(parents=True, exist_ok=True)
+    trackers: list[Tracking] = [Bias(out, trainer.checkpoint.fingerprint)] if cfg.tracker is Tracker.wandb else []
+    return RunLog(out, trainer.step, [Board(out, trainer.step), *trackers])
+
+
+def _show(cfg: TrainConfig, trainer: Trainer, out: Path, log: RunLog | NoLog) -> None:
+    """What the network sees of a batch, as batch.jpg and in the log, unless it is there."""
+    path = out / "batch.jpg"
+    if path.exists() or trainer.step:
+        return
+    encoder = cfg.policy.encoder
+    batch = trainer.sampler.draw(cfg.seed, 0, cfg.batch)
+    image = draw_batch(batch, trainer.checkpoint.contract.size, encoder.patch, FORMS[encoder.pooling].keep)
+    save_batch(path, image)
+    log.picture(0, "batch", image)
+
+
+def _try(cfg: TrainConfig, trainer: Trainer, out: Path, trial: Trial | None, log: RunLog | NoLog) -> None:
+    """Tries the policy where it is due and was not tried yet; the other processes wait at their next step."""
+    step = trainer.step
+    if trial is None or not cfg.rollout_every or not step or step % cfg.rollout_every:
+        return
+    checkpoint = trainer.save(out)  # what is tried is what can be had
+    if trainer.team.main and not tried(out, step):
+        log.write(step, trial(cfg, checkpoint))
+        keep_best(out, checkpoint)
 
 
 def _fingerprint(cfg: TrainConfig, dataset: Dataset | Selected, data: str, blend: Blend | None = None) -> dict[str, Any]:
