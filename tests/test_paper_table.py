@@ -97,6 +97,21 @@ def test_what_another_command_made_is_not_taken_for_this_one(stand_in: Path) -> 
     assert go(stand_in, "colour=red").returncode == 2
 
 
+def test_calls_at_once_share_the_work(stand_in: Path) -> None:
+    text = stand_in.read_text().replace('print("noise")', "time.sleep(0.3)")
+    lines = [f"{name}.{stage}\\t{stage} of={name}" for name in ("one", "two", "three") for stage in ("train", "eval")]
+    stand_in.write_text(
+        text.replace("one.train\\ttrain steps=1\\none.eval\\teval trials=2", "\\n".join(["data\\tcollect demos=3", *lines]))
+    )
+    done = go(stand_in, "jobs=3")
+    assert done.returncode == 0, done.stderr
+    made = calls(stand_in)
+    assert made[0] == "collect demos=3"
+    assert sorted(made[1:]) == sorted(f"{stage} of={name}" for name in ("one", "two", "three") for stage in ("train", "eval"))
+    for name in ("one", "two", "three"):
+        assert made.index(f"train of={name}") < made.index(f"eval of={name}")
+
+
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_cell_differs_in_what_it_says(name: str, tmp_path: Path) -> None:
     profile = PROFILES[name]
