@@ -45,6 +45,7 @@ def section(study: Study, results: Sequence[Result], answer: Sequence[str], figu
         f"![{study.question}](images/{figure.name})",
         "",
         *table,
+        *(["", *study.more(results)] if study.more else []),
         "",
         *(f"- {sentence}" for sentence in answer),
         *([f"- The paper's numbers: {study.paper}."] if paper else []),

@@ -97,6 +97,8 @@ class Study:
     logarithmic: bool = False
     draw: Callable[[Sequence[Result], Axes], None] | None = None
     """A figure of its own."""
+    more: Callable[[Sequence[Result]], list[str]] | None = None
+    """Lines of Markdown below the table of the arms."""
 
 
 def against(results: Sequence[Result], first: str) -> list[str]:
