@@ -42,11 +42,12 @@ def defaults(verb: str, schema: type) -> DictConfig:
 
 
 def groups() -> dict[str, tuple[str, ...]]:
-    """The choices of each group: the folders of `conf/` and the YAML in them."""
+    """The choices of each group: the folders of `conf/` and the YAML in them; what lies deeper has a colon, as in `lerobot:act`."""
     found: dict[str, list[str]] = {}
     for path in sorted(CONF.rglob("*.yaml")):
-        if path.parent != CONF:
-            found.setdefault(path.parent.relative_to(CONF).as_posix(), []).append(path.stem)
+        group, *rest = path.relative_to(CONF).with_suffix("").parts
+        if rest:
+            found.setdefault(group, []).append(":".join(rest))
     return {group: tuple(choices) for group, choices in found.items()}
 
 
@@ -88,10 +89,10 @@ def _checked(verb: str, cfg: DictConfig, override: str) -> str:
     if choices and value not in choices:
         raise UsageError(f"{key} has no choice {value!r}{nearest(value, choices)}; known: {', '.join(choices)}")
     if choices:
-        return override
+        return f"{key}={value.replace(':', '/')}"
     table, _, name = key.rpartition(".")
     if name and table in known and _open(_node(cfg, table)):
-        return f"+{table}.{name}={_text(value)}"
+        return f"++{table}.{name}={_text(value)}"
     if key not in known:
         known += [group for group in groups() if group in cfg]
         raise UsageError(f"{verb} has no key {key!r}{nearest(key, known)}; known: {', '.join(known)}")
@@ -128,8 +129,8 @@ def _value(key: str, value: str, node: Node | None) -> str:
 
 
 def _text(value: str) -> str:
-    """A number, a truth value or a list as it is, all else as text."""
-    if re.fullmatch(r"[-+0-9.eE]+|true|false|\[[-+0-9.,eE ]*\]", value):
+    """A number, a truth value, nothing (null) or a list as it is, all else as text."""
+    if re.fullmatch(r"[-+0-9.eE]+|true|false|null|\[[-+0-9.,eE ]*\]", value):
         return value
     return _quoted(value)
 

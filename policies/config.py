@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from policies.errors import PolicyError
 
@@ -230,6 +231,10 @@ class PolicyConfig:
         require(self.execute <= self.chunk, f"execute={self.execute} must be at most chunk={self.chunk}")
 
 
+PEERS = ("", "act", "diffusion")
+"""What `TrainConfig.peer` may be: our own network, or one of LeRobot's policies."""
+
+
 @dataclass
 class Selection:
     """Which demonstrations of a data set are trained on, so that one data set serves many studies."""
@@ -265,6 +270,12 @@ class TrainConfig:
     """Continue the run in `out` where it stopped; starts one when there is none."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """The network."""
+    peer: str = ""
+    """A policy of LeRobot's instead of the network, act or diffusion; policy=lerobot:act and its like choose it with its settings."""
+    lerobot: dict[str, Any] = field(default_factory=dict)
+    """Settings of the peer by LeRobot's own names, as in lerobot.dim_model=256."""
+    masked: bool = False
+    """Of a peer: whether everything but the object is grey in its pictures; a peer sees no mask otherwise."""
     steps: int = 6000
     """Optimiser steps; the schedule spans them."""
     minutes: float = 0.0
@@ -338,6 +349,8 @@ class TrainConfig:
     """Show a progress bar on stderr."""
 
     def __post_init__(self) -> None:
+        require(self.peer in PEERS, f"peer={self.peer!r}; known: {', '.join(filter(None, PEERS))}, or empty for our own network")
+        require(bool(self.peer) or not (self.lerobot or self.masked), "lerobot.*= and masked= belong to policy=lerobot:act and its like")
         require(not self.mixture or self.select == Selection(), "select belongs to one data set; a mixture names several")
         require_positive(self, "steps", "batch", "lr", "backbone_lr", "clip", "frame_stride", "validate_every", "log_every")
         require_positive(self, "accumulate", "rollouts", "rollout_workers")
