@@ -11,8 +11,9 @@ import torch
 from policies.blend import Blend
 from policies.cache import Cache
 from policies.config import Actions
-from policies.head import draw_noise
-from policies.jitter import draw_jitter
+from policies.errors import PolicyError
+from policies.head import Noise, draw_noise
+from policies.jitter import Jitter, draw_jitter
 from policies.network import GRASP, Batch
 from policies.patches import Patches, thin
 from policies.recolour import Recolour
@@ -109,9 +110,10 @@ class Sampler:
         early = blend.draw(table.frame[opening], rng, sets)
         return np.where((rng.random(batch) < self.before_closing) & (early >= 0), opening[early], frames)
 
-    def gather(self, frames: np.ndarray, rng: np.random.Generator | None = None, rows: slice = slice(None)) -> Batch:
+    def gather(self, frames: np.ndarray, rng: np.random.Generator | None = None, rows: slice | None = None) -> Batch:
         """The batch of some frames (B,), or `rows` of it; with a generator it is augmented, for training."""
         table, total = self.cache.table, len(frames)
+        rows = slice(0, total) if rows is None else rows
         now = table.frame[frames]  # (B,) steps
         first = table.first[now]
         asked = first + (now - first) % self.execute  # in use, history is made of the moments at which the policy was asked
@@ -130,7 +132,10 @@ class Sampler:
         patches = self._patches(moments, rows, rng)
         if rng is not None and self.recolour is not None:
             patches = self.recolour(patches, self.history, rng, total, rows)
-        colour, flow = rng is not None and self.colour, rng is not None and self.flow
+        each = self.history * self.cache.cameras  # pictures of a sample
+        jitter = draw_jitter(rng, total, each, self.plain) if rng is not None and self.colour else None
+        noise = draw_noise(rng, total, self.chunk, table.actions.shape[1]) if rng is not None and self.flow else None
+        pictures = slice(rows.start * each, rows.stop * each)
         return Batch(
             patches,
             torch.from_numpy(proprio),
@@ -138,13 +143,17 @@ class Sampler:
             torch.from_numpy(answered.astype(np.float32)),
             torch.from_numpy(np.where(known[:, None], grasp, 0.0).astype(np.float32)),
             torch.from_numpy(known),
-            draw_jitter(rng, total, self.history * self.cache.cameras, self.plain).of(rows) if colour else None,
-            draw_noise(rng, total, self.chunk, table.actions.shape[1]).of(rows) if flow else None,
+            None if jitter is None else Jitter(jitter.gain[pictures], jitter.bias[pictures], jitter.order[pictures]),
+            None if noise is None else Noise(noise.start[rows], noise.moment[rows]),
         )
-    def _patches(self, pictures: np.ndarray, rng: np.random.Generator | None) -> Patches:
+
+    def _patches(self, moments: np.ndarray, samples: slice, rng: np.random.Generator | None) -> Patches:
+        """The patches of some samples of a batch with moments (B, C)."""
         cache = self.cache
-        starts, lengths = cache.offsets[pictures], self._lengths[pictures]
-        rows = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())  # (N,)
+        whole = (self._frame_of[moments].reshape(-1, 1) * cache.cameras + np.arange(cache.cameras)).reshape(len(moments), -1)  # (B, C * V)
+        pictures = whole[samples].ravel()
+        lengths = self._lengths[pictures]
+        rows = np.repeat(cache.offsets[pictures] - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())  # (N,)
         area = cache.pixels.shape[-1]
         patches = Patches(
             torch.from_numpy(cache.pixels[rows]),
@@ -157,7 +166,9 @@ class Sampler:
         )
         if rng is None:
             return thin(patches, self.cap)
-        return thin(patches, self.training_cap or self.cap, torch.from_numpy(rng.random(len(rows))))
+        ends = np.cumsum(self._lengths[whole].sum(1))  # last patch of each sample, and one
+        priority = rng.random(int(ends[-1]))[int(ends[samples.stop - 1]) - len(rows) :][: len(rows)]
+        return thin(patches, self.training_cap or self.cap, torch.from_numpy(priority))
 
 
 def measure_stats(sampler: Sampler, actions: Actions) -> Stats:

@@ -75,7 +75,7 @@ def test_in_training_patches_become_whole_pictures_and_patches_again() -> None:
     masks = torch.from_numpy(rng.random((batch * history * 2, 24, 32)) < 0.2)
     camera = torch.arange(len(images)) % 2
     patches = cut(images, masks, camera, 8, Keep.ALL)
-    new = Recolour("octo", (False, True), (24, 32), 8)(patches, history, np.random.default_rng(5))
+    new = Recolour("octo", (False, True), (24, 32), 8)(patches, history, np.random.default_rng(5), batch, slice(0, batch))
     generator = torch.Generator().manual_seed(int(np.random.default_rng(5).integers(2**62)))
     drawn = draw(SETS["octo"], torch.tensor([False, True] * batch), 32 / 24, generator)
     order = torch.tensor([2 * b + v for b in range(batch) for _ in range(history) for v in range(2)])
