@@ -87,7 +87,7 @@ VERBS = (
     Verb(
         "train",
         "policies.config:TrainConfig",
-        "policies.train:run",
+        "eval.closed_loop:run",
         "trains a policy on demonstrations",
         "cezanne train data=data/toys out=runs/detpool",
     ),
@@ -259,7 +259,8 @@ def _command(arguments: Sequence[str]) -> int:
         print(describe(verb))
         return 0
     summary = _load(verb.run)(configure(verb, [*spell_out(verb, words[1:]), *flags]))
-    print(json.dumps(summary, default=_plain), flush=True)
+    if summary:  # of several processes, one has something to say
+        print(json.dumps(summary, default=_plain), flush=True)
     return 0 if summary.get("ok", True) else 1
 
 

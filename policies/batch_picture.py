@@ -19,7 +19,9 @@ GAP = 2
 """Between pictures [px]."""
 
 
-def draw_batch(batch: Batch, size: tuple[int, int], patch: int, keep: Keep, *, samples: int = 8, scale: int = 2) -> np.ndarray:
+def draw_batch(
+    batch: Batch, size: tuple[int, int], patch: int, keep: Keep, *, blank: bool = False, samples: int = 8, scale: int = 2
+) -> np.ndarray:
     """A picture (H, W, 3) u8: one column a sample, and in it, for each moment and camera, the patches as they were above those in training.
 
     Args:
@@ -27,6 +29,7 @@ def draw_batch(batch: Batch, size: tuple[int, int], patch: int, keep: Keep, *, s
         size: height and width of the pictures [px].
         patch: side of a patch [px].
         keep: which patches are kept.
+        blank: whether the network sees nothing outside the mask.
         samples: most columns.
         scale: of the pictures.
     """
@@ -42,9 +45,11 @@ def draw_batch(batch: Batch, size: tuple[int, int], patch: int, keep: Keep, *, s
         for picture in range(sample * pictures, (sample + 1) * pictures):
             mine = slice(int(ends[picture] - patches.lengths[picture]), int(ends[picture]))
             where, mask = patches.index[mine].numpy(), patches.mask[mine].numpy()
-            outline = _enlarge(_edge(_lay(mask[:, None], where, rows, columns, patch, 0)[..., 0] > 0), scale)
-            for pixels in (plain, changed):
-                tile = _enlarge(_lay(pixels[mine], where, rows, columns, patch, GREY), scale)
+            # what was not kept is as if inside, or the border of a patch would look like the mask's
+            known = _lay(np.ones_like(mask)[:, None], where, rows, columns, patch, 0)[..., 0] > 0
+            outline = _enlarge(_edge(_lay(mask[:, None], where, rows, columns, patch, 1)[..., 0] > 0) & known, scale)
+            for pixels in (plain[mine], np.where(mask[:, None] | (not blank), changed[mine], np.uint8(GREY))):
+                tile = _enlarge(_lay(pixels, where, rows, columns, patch, GREY), scale)
                 tile[outline] = OUTLINE
                 tiles.append(tile)
         strips.append(_stack(tiles, 0))
@@ -67,7 +72,7 @@ def _lay(values: np.ndarray, where: np.ndarray, rows: int, columns: int, patch: 
 
 def _edge(mask: np.ndarray) -> np.ndarray:
     """Pixels of a mask (H, W) that have a neighbour outside it."""
-    padded = np.pad(mask, 1)
+    padded = np.pad(mask, 1, constant_values=True)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inner
 

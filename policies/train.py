@@ -18,7 +18,7 @@ from policies.batch_picture import draw_batch, save_batch
 from policies.blend import Blend
 from policies.cache import Kept, open_cache
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, plain
-from policies.config import Head, Recolouring, Selection, Tracker, TrainConfig, require
+from policies.config import Head, Masking, Recolouring, Selection, Tracker, TrainConfig, require
 from policies.contract import Contract
 from policies.errors import PolicyError
 from policies.form import FORMS
@@ -206,7 +206,9 @@ def _show(cfg: TrainConfig, trainer: Trainer, out: Path, log: RunLog | NoLog) ->
         return
     encoder = cfg.policy.encoder
     batch = trainer.sampler.draw(cfg.seed, 0, cfg.batch)
-    image = draw_batch(batch, trainer.checkpoint.contract.size, encoder.patch, FORMS[encoder.pooling].keep)
+    size, keep = trainer.checkpoint.contract.size, FORMS[encoder.pooling].keep
+    blank = keep.sparse and encoder.masking is not Masking.patch
+    image = draw_batch(batch, size, encoder.patch, keep, blank=blank, scale=max(1, 256 // max(size)))
     save_batch(path, image)
     log.picture(0, "batch", image)
 
