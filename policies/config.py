@@ -335,6 +335,9 @@ class TrainConfig:
     """Time between checkpoints [s]; 0 for by steps only."""
     threads: int = 0
     """Threads of the CPU; 0 for all."""
+    loader_workers: int = 0
+    """Threads that put batches together ahead of training; the batches are the same with any number. 0: between steps, best where training
+    is on the CPU too; with a GPU, 2 to 4 a process."""
     device: str = "auto"
     """auto, cpu or cuda."""
     precision: Precision = Precision.auto
@@ -354,7 +357,7 @@ class TrainConfig:
         require(not self.mixture or self.select == Selection(), "select belongs to one data set; a mixture names several")
         require_positive(self, "steps", "batch", "lr", "backbone_lr", "clip", "frame_stride", "validate_every", "log_every")
         require_positive(self, "accumulate", "rollouts", "rollout_workers")
-        require_not_negative(self, "rollout_every")
+        require_not_negative(self, "rollout_every", "loader_workers")
         require(self.batch % self.accumulate == 0, f"accumulate={self.accumulate} does not divide batch={self.batch}")
         require_not_negative(self, "seed", "minutes", "warmup", "weight_decay", "proprio_noise", "grasp_weight", "threads", "patches")
         require_not_negative(self, "checkpoint_steps", "checkpoint_seconds")
