@@ -1,12 +1,14 @@
 """What a mask's border adds to the pixels of its patches: the border itself, or how far from it each pixel is.
 
-In whole numbers until the last look-up, so that it is the same bit by bit on every device, in training and in use.
+In training and in use it is the same bit by bit: squared distances are whole numbers, whatever rounding their roots went through.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,32 +44,26 @@ def border(masks: Tensor) -> Tensor:
 
 def distance(masks: Tensor, reach: int) -> Tensor:
     """Distance of each pixel of masks (S, H, W) bool from the border, as u8: 1 (255) is `reach` [px] or more inside, -1 (1) outside."""
-    away = torch.where(masks, _squares(~masks, reach), _squares(masks, reach))  # to the nearest of the other kind
-    inside, outside = _table(reach).to(masks.device)
-    return torch.where(masks, inside[away.long()], outside[away.long()])
+    seen, table = np.ascontiguousarray(masks.cpu().numpy()), _table(reach)
+    codes = np.empty(seen.shape, np.uint8)
+    for code, mask in zip(codes, seen, strict=True):
+        inside, outside = _squares(mask, reach), _squares(~mask, reach)  # one of them is 0
+        code[:] = np.where(mask, table[0, inside], table[1, outside])
+    return torch.from_numpy(codes).to(masks.device)
 
 
-def _squares(targets: Tensor, reach: int) -> Tensor:
-    """Squared distance of each pixel to the nearest target (S, H, W) bool, exact, at most (reach + 1)^2: (S, H, W) i32."""
-    most = (reach + 1) ** 2
-    near = torch.where(targets, 0, most).to(torch.int32)
-    for dim in (1, 2):  # columns, then rows of what came of them: the squares add up (Saito and Toriwaki 1994)
-        size, found = near.shape[dim], near.clone()
-        for d in range(1, min(reach, size - 1) + 1):
-            far, here = near.narrow(dim, d, size - d) + d * d, near.narrow(dim, 0, size - d) + d * d
-            ahead, behind = found.narrow(dim, 0, size - d), found.narrow(dim, d, size - d)
-            ahead.copy_(torch.minimum(ahead, far))
-            behind.copy_(torch.minimum(behind, here))
-        near = found
-    return near.clamp_(max=most)
+def _squares(mask: np.ndarray, reach: int) -> np.ndarray:
+    """Squared distance of each pixel of a mask (H, W) to the nearest one outside, at most (reach + 1)^2: (H, W) i64."""
+    away = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.rint(np.square(np.minimum(away, reach + 1, dtype=np.float64))).astype(np.int64)
 
 
 @lru_cache(maxsize=16)
-def _table(reach: int) -> Tensor:
+def _table(reach: int) -> np.ndarray:
     """What stands for a squared distance to the nearest pixel of the other kind, inside and outside, (2, (reach + 1)^2 + 1) u8.
 
     The border runs half-way between two pixels.
     """
-    squares = torch.arange((reach + 1) ** 2 + 1, dtype=torch.float64)
-    steps = (_ONE * (squares.sqrt() - 0.5).div(reach).clamp(0, 1)).round()
-    return torch.stack([_ZERO + steps, _ZERO - steps]).to(torch.uint8)
+    squares = np.arange((reach + 1) ** 2 + 1)
+    steps = np.rint(_ONE * np.clip((np.sqrt(squares) - 0.5) / reach, 0, 1))
+    return np.stack([_ZERO + steps, _ZERO - steps]).astype(np.uint8)
