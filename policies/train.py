@@ -186,6 +186,7 @@ def _loop(cfg: TrainConfig, trainer: Trainer, out: Path, trial: Trial | None) ->
                     saved_at = trainer.seconds
                 _try(cfg, trainer, out, trial, log)
         finally:  # Ctrl-C too: nothing is lost
+            trainer.close()
             if trainer.whole:
                 trainer.save(out)
 

@@ -6,7 +6,7 @@ import copy
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from policies.backbone import PretrainedEncoder, load_backbone
 from policies.checkpoint import Checkpoint, checkpoints, load_checkpoint, load_tensors, save_checkpoint
 from policies.config import Precision, TrainConfig
 from policies.errors import PolicyError
+from policies.loader import open_loader
 from policies.network import Batch, PolicyNetwork
 from policies.part import part
 from policies.patience import Asked
@@ -67,6 +68,7 @@ class Trainer:
         """Whether one of the team was."""
         self._sums = np.zeros(3)  # loss, grasp loss, steps, since the last flush
         self._saved = -1
+        self._batches: Iterator[Batch] | None = None
         self.network = checkpoint.network()
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         state = self._begin() if start is None else self._restore(start)
@@ -117,8 +119,16 @@ class Trainer:
     def _draw(self) -> Batch:
         """This process's part of the batch of this step."""
         cfg, team = self.cfg, self.team
-        share = cfg.batch // team.world
-        return part(self.sampler.draw(cfg.seed, self.step, cfg.batch), team.rank * share, (team.rank + 1) * share)
+        if self._batches is None:
+            share, pinned = (team.rank, team.world), team.device.type == "cuda"
+            self._batches = open_loader(self.sampler, cfg.seed, self.step, cfg.batch, cfg.loader_workers, share, pinned=pinned)
+        return next(self._batches)
+
+    def close(self) -> None:
+        """Ends what puts batches together ahead of time; the next step begins it anew."""
+        if isinstance(self._batches, Generator):
+            self._batches.close()
+        self._batches = None
 
     def _backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Gradients of the whole batch's loss, of which this process has a part; returns its parts of both losses."""
