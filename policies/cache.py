@@ -121,7 +121,7 @@ def _open(path: Path, cameras: int, kept: Kept, name: str) -> Cache:
 
 
 def _map(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    return np.memmap(path, dtype, "r", shape=shape) if shape[0] else np.empty(shape, dtype)
+    return np.memmap(path, dtype, "r", shape=shape).view(np.ndarray) if shape[0] else np.empty(shape, dtype)
 
 
 def _write(path: Path, dataset: Dataset | Selected, table: Table, kept: Kept, watch: Callable[[int], object]) -> None:

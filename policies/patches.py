@@ -144,7 +144,7 @@ def thin(patches: Patches, cap: int, priority: Tensor | None = None) -> Patches:
     if not cap or not len(patches.index) or int(patches.lengths.max()) <= cap:
         return patches
     if priority is None:
-        priority = torch.from_numpy(_places(int(patches.index.max()) + 1)).to(patches.index.device)[patches.index]
+        priority = torch.from_numpy(places(patches.index.cpu().numpy())).to(patches.index.device)
     picture = patches.picture  # (N,)
     order = torch.argsort(priority, stable=True)
     order = order[torch.argsort(picture[order], stable=True)]  # by picture, then by priority
@@ -155,6 +155,11 @@ def thin(patches: Patches, cap: int, priority: Tensor | None = None) -> Patches:
     if patches.relief is not None:
         rest["relief"] = patches.relief[kept]
     return replace(patches, **rest, lengths=patches.lengths.clamp(max=cap))
+
+
+def places(index: np.ndarray) -> np.ndarray:
+    """A fixed random priority of places in the grid (N,), (N,): the same in every frame."""
+    return _places(int(index.max(initial=0)) + 1)[index]
 
 
 @lru_cache(maxsize=8)

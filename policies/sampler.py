@@ -15,8 +15,9 @@ from policies.errors import PolicyError
 from policies.head import Noise, draw_noise
 from policies.jitter import Jitter, draw_jitter
 from policies.network import GRASP, Batch
-from policies.patches import Patches, thin
+from policies.patches import Patches, places
 from policies.recolour import Recolour
+from policies.rows import lowest, rows_of
 from policies.stats import Stats
 
 
@@ -153,22 +154,25 @@ class Sampler:
         whole = (self._frame_of[moments].reshape(-1, 1) * cache.cameras + np.arange(cache.cameras)).reshape(len(moments), -1)  # (B, C * V)
         pictures = whole[samples].ravel()
         lengths = self._lengths[pictures]
-        rows = np.repeat(cache.offsets[pictures] - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())  # (N,)
+        rows = rows_of(cache.offsets[pictures], lengths)  # (N,)
+        cap = self.cap if rng is None else self.training_cap or self.cap
+        if rng is None:
+            priority = places(cache.index[rows]) if cap else None
+        else:  # drawn for the whole batch, whether it is needed or not
+            ends = np.cumsum(self._lengths[whole].sum(1))  # last patch of each sample, and one
+            priority = rng.random(int(ends[-1]))[int(ends[samples.stop - 1]) - len(rows) :][: len(rows)]
+        if cap and priority is not None:
+            rows, lengths = rows[lowest(lengths, priority, cap)], np.minimum(lengths, cap)
         area = cache.pixels.shape[-1]
-        patches = Patches(
-            torch.from_numpy(cache.pixels[rows]),
-            torch.from_numpy(np.unpackbits(cache.mask[rows], axis=1, count=area).view(bool)),
+        return Patches(
+            torch.from_numpy(cache.pixels.take(rows, 0)),
+            torch.from_numpy(np.unpackbits(cache.mask.take(rows, 0), axis=1, count=area).view(bool)),
             torch.from_numpy(cache.index[rows].astype(np.int64)),
             torch.from_numpy(pictures % cache.cameras),
             torch.from_numpy(lengths),
             torch.from_numpy(cache.silhouette[pictures]),
-            None if cache.relief is None else torch.from_numpy(cache.relief[rows]),
+            None if cache.relief is None else torch.from_numpy(cache.relief.take(rows, 0)),
         )
-        if rng is None:
-            return thin(patches, self.cap)
-        ends = np.cumsum(self._lengths[whole].sum(1))  # last patch of each sample, and one
-        priority = rng.random(int(ends[-1]))[int(ends[samples.stop - 1]) - len(rows) :][: len(rows)]
-        return thin(patches, self.training_cap or self.cap, torch.from_numpy(priority))
 
 
 def measure_stats(sampler: Sampler, actions: Actions) -> Stats:
