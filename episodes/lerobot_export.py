@@ -19,13 +19,14 @@ ABOUT = "cezanne.json"
 """Beside meta/info.json: our own description, cameras and where each episode came from."""
 
 
-def export(dataset: Dataset, out: Path, *, videos: bool, watch: Callable[[], object] = lambda: None) -> Path:
+def export(dataset: Dataset, out: Path, *, videos: bool, masks: bool = True, watch: Callable[[], object] = lambda: None) -> Path:
     """Writes all episodes to a new folder. LeRobot counts quantiles of every number as it writes.
 
     Args:
         dataset: at a whole number of steps a second.
         out: must not be there yet.
         videos: pictures as video (small, a little lost), or as PNG (large, exact).
+        masks: whether it holds masks, whose every bit LeRobot counts quantiles of: without them it is written in half the time.
         watch: is called after each episode.
 
     What it holds, frame by frame: `observation.images.CAMERA`; `mask.CAMERA`, the target's pixels, packed eight to a byte in raster order
@@ -46,14 +47,14 @@ def export(dataset: Dataset, out: Path, *, videos: bool, watch: Callable[[], obj
         root=out,
         fps=fps,
         robot_type=dataset.info.robot,
-        features=features(dataset.info, videos=videos),
+        features=features(dataset.info, videos=videos, masks=masks),
         use_videos=videos,
         rgb_encoder=encoder,
     )
     about: list[dict[str, Any]] = []
     try:
         for episode in dataset:
-            for frame in frames(episode):
+            for frame in frames(episode, masks=masks):
                 made.add_frame(frame)
             made.save_episode(parallel_encoding=False)  # in this process: it has threads, and is not to be forked
             about.append({"success": episode.success, "provenance": dict(episode.provenance)})
@@ -67,7 +68,7 @@ def export(dataset: Dataset, out: Path, *, videos: bool, watch: Callable[[], obj
     return out
 
 
-def features(info: DatasetInfo, *, videos: bool) -> dict[str, dict[str, Any]]:
+def features(info: DatasetInfo, *, videos: bool, masks: bool = True) -> dict[str, dict[str, Any]]:
     """LeRobot's description of what every frame holds."""
     names = [*(f"{joint}.rad" for joint in info.joints), *(f"gripper{k or ''}.open" for k in range(info.gripper))]
     vector = {"dtype": "float32", "shape": (len(names),), "names": names}
@@ -78,14 +79,15 @@ def features(info: DatasetInfo, *, videos: bool) -> dict[str, dict[str, Any]]:
         found[f"observation.images.{name}"] = {
             "dtype": "video" if videos else "image", "shape": shape, "names": ["height", "width", "channels"]
         }  # fmt: skip
-        found[f"mask.{name}"] = {"dtype": "uint8", "shape": (-(-camera.height * camera.width // 8),), "names": None}
+        if masks:
+            found[f"mask.{name}"] = {"dtype": "uint8", "shape": (-(-camera.height * camera.width // 8),), "names": None}
     return found
 
 
-def frames(episode: Episode) -> list[dict[str, Any]]:
+def frames(episode: Episode, *, masks: bool = True) -> list[dict[str, Any]]:
     """What LeRobot is given for each step."""
     state = np.concatenate([episode.qpos, episode.gripper], 1)
-    packed = {name: np.packbits(mask.reshape(len(episode), -1), axis=1) for name, mask in episode.masks.items()}
+    packed = {name: np.packbits(mask.reshape(len(episode), -1), axis=1) for name, mask in episode.masks.items() if masks}
     return [
         {
             "observation.state": state[t],

@@ -21,9 +21,12 @@ _DECISIVE = ("bench", "robosuite_suite", "suite", "trial")
 _ASIDE = {
     "sim": "arm_file backends backlog catalogue collect devices dispatch doctor easel executor executor_local executor_ray packed puppet "
     "randomise rerender sentinel variation/sheet watchdog workers",
-    "policies": "blend cache jitter recolour remix runlog sampler selection table train trainer",
+    "policies": "peers/exported peers/samples peers/train blend cache jitter recolour remix runlog sampler selection table train trainer",
 }
 """Modules of `sim` and `policies` that do not: they share out work, make data and train, and what is trained is in the checkpoint."""
+_ACTS = {"weights.safetensors", "config.json", "contract.json", "stats.json"}
+_ACTS |= {"peer.json", "model.safetensors", "policy_preprocessor_step_3_normalizer_processor.safetensors"}
+"""Files of a checkpoint that decide what it does; the second line is LeRobot's."""
 
 
 def fingerprint(assets: str, config: object, checkpoint: str) -> dict[str, str]:
@@ -79,7 +82,7 @@ def checkpoint_digest(path: Path) -> str:
     """A short hash of what a checkpoint does; the state for resuming training is no part of it."""
     told = hashlib.sha256()
     for file in sorted(path.iterdir()):
-        if file.name in ("weights.safetensors", "config.json", "contract.json", "stats.json"):
+        if file.name in _ACTS:
             told.update(file.name.encode() + file.read_bytes())
     return told.hexdigest()[:16]
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hardware.api import ActionChunk, Observation
-from policies.checkpoint import load_checkpoint
+from policies.checkpoint import find_checkpoint, load_checkpoint
 from policies.contract import Contract
 from policies.network import PolicyNetwork
+from policies.peers.checkpoint import is_peer
+
+if TYPE_CHECKING:
+    from policies.peers.policy import PeerPolicy
 
 
 class ModelPolicy:
@@ -48,7 +53,12 @@ class ModelPolicy:
         return ActionChunk(actions[:, :n], np.clip(actions[:, n:], 0.0, 1.0))  # a NaN stays one, for the rollout to refuse
 
 
-def load_policy(path: str | Path, device: str = "cpu") -> ModelPolicy:
-    """The policy of a checkpoint folder, or of a run folder's newest checkpoint. Raises PolicyError."""
-    checkpoint, network = load_checkpoint(Path(path))
+def load_policy(path: str | Path, device: str = "cpu") -> ModelPolicy | PeerPolicy:
+    """The policy of a checkpoint folder, or of a run folder's newest checkpoint; also one of LeRobot's. Raises PolicyError."""
+    path = find_checkpoint(Path(path))
+    if is_peer(path):
+        from policies.peers.policy import open_peer  # LeRobot takes seconds to import
+
+        return open_peer(path, device)
+    checkpoint, network = load_checkpoint(path)
     return ModelPolicy(network.to(device), checkpoint.contract, checkpoint.fingerprint)

@@ -48,6 +48,10 @@ def run(cfg: TrainConfig, trial: Trial | None = None) -> dict[str, Any]:
         cfg: how.
         trial: what tries the policy every `rollout_every` steps.
     """
+    if cfg.peer:
+        from policies.peers.train import run as train_peer  # LeRobot takes seconds to import
+
+        return train_peer(cfg)
     torch.set_flush_denormal(True)  # numbers that are all but zero take a hundred times as long
     try:
         with open_team(pick_device(cfg.device), cfg.fsdp) as team:
