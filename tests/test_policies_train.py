@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +21,12 @@ from policy_world import tiny_observation, tiny_policy, tiny_train, write_datase
 
 from episodes import open_dataset
 from policies import PolicyError, load_policy
+from policies.checkpoint import find_checkpoint
 from policies.config import Head, Pooling, Precision, TrainConfig
+from policies.network import Batch
 from policies.runlog import read_log
 from policies.train import open_sampler, run
+from policies.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -109,7 +114,8 @@ def test_stopping_and_going_on_gives_the_same_losses(data: Path, tmp_path: Path,
     assert weights[0] == weights[1]
 
 
-def test_a_killed_run_goes_on_as_if_never_killed(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_a_killed_run_goes_on_as_if_never_killed(data: Path, tmp_path: Path, workers: int) -> None:
     steps = 120
     settings = {"steps": steps, "checkpoint_steps": 4}
     run(tiny_train(data, tmp_path / "whole", **settings))
@@ -118,10 +124,11 @@ def test_a_killed_run_goes_on_as_if_never_killed(data: Path, tmp_path: Path) -> 
 import sys
 from policy_world import Path, tiny_train
 from policies.train import open_sampler, run
-run(tiny_train(Path(sys.argv[1]), Path(sys.argv[2]), steps=120, checkpoint_steps=4))
+run(tiny_train(Path(sys.argv[1]), Path(sys.argv[2]), steps=120, checkpoint_steps=4, loader_workers=int(sys.argv[3])))
 """
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    process = subprocess.Popen([sys.executable, "-c", code, str(data), str(killed)], env=environment, stderr=subprocess.PIPE)
+    arguments = [sys.executable, "-c", code, str(data), str(killed), str(workers)]
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE)
     enough = Random(time.time_ns()).randint(8, 40)
     deadline = time.monotonic() + 120
     while len(losses(killed)) < enough and process.poll() is None and time.monotonic() < deadline:
@@ -130,8 +137,35 @@ run(tiny_train(Path(sys.argv[1]), Path(sys.argv[2]), steps=120, checkpoint_steps
     _, said = process.communicate()
     assert process.returncode == -signal.SIGKILL, f"it ended before it could be killed: {said.decode()[-2000:]}"
     assert len(losses(killed)) < steps
-    run(tiny_train(data, killed, resume=True, **settings))
+    run(tiny_train(data, killed, resume=True, loader_workers=workers, **settings))
     assert losses(killed) == losses(tmp_path / "whole")
+    weights = [(tmp_path / name / "checkpoints" / f"{steps:08d}" / "weights.safetensors").read_bytes() for name in ("killed", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_ctrl_c_waits_for_the_step_and_a_second_one_does_not(data: Path, tmp_path: Path) -> None:
+    cfg = tiny_train(data, tmp_path / "whole", steps=12)
+    run(cfg)
+    parts = replace(cfg, out=str(tmp_path / "parts"))
+    backward = Trainer._backward
+
+    def asked(times: int, at: int) -> Callable[..., Any]:
+        def disturbed(self: Trainer, batch: Batch) -> Any:
+            for _ in range(times if self.step == at else 0):
+                os.kill(os.getpid(), signal.SIGINT)
+            return backward(self, batch)
+
+        return disturbed
+
+    for times, at, kept in ((1, 5, 6), (2, 8, 6)):  # of a step that is broken off nothing is kept
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Trainer, "_backward", asked(times, at))
+            with pytest.raises(KeyboardInterrupt):
+                run(replace(parts, resume=True))
+        assert find_checkpoint(tmp_path / "parts").name == f"{kept:08d}"
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    run(replace(parts, resume=True))
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
 
 
 def test_a_time_budget_ends_the_run(data: Path, tmp_path: Path) -> None:
