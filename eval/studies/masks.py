@@ -28,7 +28,6 @@ _ARMS = {
     "4 px, pixel": (4, "pixel", "any"),
     "16 px, patch": (16, "patch", "any"),
     "16 px, pixel": (16, "pixel", "any"),
-    "16 px, distance": (16, "distance", "any"),
 }
 """Side of a patch, masking, rule."""
 
