@@ -111,13 +111,13 @@ def _draw(results: Sequence[Result], axes: Axes) -> None:
         places = at + 0.13 * (k - (len(kinds) - 1) / 2)
         axes.plot(places, 100 * counts[:, 0] / counts[:, 1], color=COLOURS[k], marker=MARKS[k], ms=5, ls="", label=kind, zorder=3)
     axes.set_xticks(at, [result.arm.label for result in results], rotation=35, ha="right", fontsize=9)
-    axes.set_ylim(0, 100)
+    axes.set_ylim(-4, 104)
     axes.legend(frameon=False, fontsize=9, ncols=len(kinds) + 1, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 STUDY = Study(
     "masks",
-    "Masks inside detection pooling: what helps thin, flat and tall objects?",
+    "Which masks help with thin, flat and tall objects?",
     "patches, masking, rule",
     _arms,
     _answer,
