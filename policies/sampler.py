@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,6 +79,11 @@ class Sampler:
     @cached_property
     def _lengths(self) -> np.ndarray:
         return np.diff(self.cache.offsets)
+
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether all pictures have as many patches."""
+        return bool((self._lengths == self._lengths[0]).all())
 
     def draw(self, seed: int, step: int, batch: int, share: tuple[int, int] = (0, 1)) -> Batch:
         """The training batch of a step, or the rows of it that rank k of n gets: `share` is (k, n). Raises PolicyError.
@@ -163,16 +169,24 @@ class Sampler:
             priority = rng.random(int(ends[-1]))[int(ends[samples.stop - 1]) - len(rows) :][: len(rows)]
         if cap and priority is not None:
             rows, lengths = rows[lowest(lengths, priority, cap)], np.minimum(lengths, cap)
-        area = cache.pixels.shape[-1]
+        read = self._read(pictures, rows)
         return Patches(
-            torch.from_numpy(cache.pixels.take(rows, 0)),
-            torch.from_numpy(np.unpackbits(cache.mask.take(rows, 0), axis=1, count=area).view(bool)),
-            torch.from_numpy(cache.index[rows].astype(np.int64)),
+            torch.from_numpy(read(cache.pixels)),
+            torch.from_numpy(np.unpackbits(read(cache.mask), axis=-1, count=cache.pixels.shape[-1]).view(bool)),
+            torch.from_numpy(read(cache.index).astype(np.int64)),
             torch.from_numpy(pictures % cache.cameras),
             torch.from_numpy(lengths),
             torch.from_numpy(cache.silhouette[pictures]),
-            None if cache.relief is None else torch.from_numpy(cache.relief.take(rows, 0)),
+            None if cache.relief is None else torch.from_numpy(read(cache.relief)),
         )
+
+    def _read(self, pictures: np.ndarray, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """What takes rows (N,) out of an array of the cache: a picture at a time, where all of each is wanted and all are alike."""
+        lengths = self._lengths
+        n = int(lengths[0])
+        if len(rows) != n * len(pictures) or not self._alike:
+            return lambda array: array.take(rows, 0)
+        return lambda array: array.reshape(len(lengths), n, *array.shape[1:]).take(pictures, 0).reshape(len(rows), *array.shape[1:])
 
 
 def measure_stats(sampler: Sampler, actions: Actions) -> Stats:
