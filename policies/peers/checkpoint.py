@@ -1,4 +1,4 @@
-"""A baseline's checkpoint: LeRobot's own files, and ours that say for which robot it is. Safetensors and JSON, read as such and nothing else."""
+"""A baseline's checkpoint: LeRobot's own files, and ours that say for which robot it is. Safetensors and JSON, read as nothing else."""
 
 from __future__ import annotations
 

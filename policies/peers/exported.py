@@ -66,7 +66,7 @@ def digest(dataset: Dataset | Selected, masked: bool) -> str:
 
 
 def columns(exported: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of every frame: actions (N, A) f32, whether an expert gave them (N,) bool, and the number of the episode (N,) i64. Raises PolicyError."""
+    """Of every frame: actions (N, A) f32, whether an expert gave them (N,) bool, number of the episode (N,) i64. Raises PolicyError."""
     table = exported.hf_dataset.select_columns([ACTION, "labelled", "episode_index"]).with_format("numpy")[:]
     actions = np.asarray(table[ACTION], np.float32)
     if not np.isfinite(actions).all():

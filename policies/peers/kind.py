@@ -79,7 +79,7 @@ def config_of(peer: str, settings: Mapping[str, Any], contract: Contract, device
 
 
 def network_of(config: Any) -> Any:
-    """LeRobot's policy with fresh weights; those of the backbone come from torchvision, where the configuration names some. Raises PolicyError."""
+    """LeRobot's policy with fresh weights; the backbone's come from torchvision where the configuration names some. Raises PolicyError."""
     if config.type == "act":
         from lerobot.policies.act.modeling_act import ACTPolicy as Policy
     else:

@@ -16,7 +16,7 @@ from policies.peers.kind import PICTURE, STATE
 
 
 class PeerPolicy:
-    """Implements `hardware.api.Policy`. The same observations since `reset` give the same actions, also where they are drawn (diffusion)."""
+    """Implements `hardware.api.Policy`. The same observations since `reset` give the same actions, drawn ones (diffusion) too."""
 
     def __init__(self, peer: Peer, network: Any) -> None:
         self.contract, self.fingerprint, self.masked = peer.contract, dict(peer.fingerprint), peer.masked

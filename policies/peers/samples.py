@@ -18,7 +18,7 @@ from policies.peers.kind import ACTION, PICTURE, STATE, deltas_of
 class Samples(Dataset[dict[str, Tensor]]):
     """One sample for every frame; pictures are decoded when they are asked for.
 
-    LeRobotDataset's own `delta_timestamps` mean the same, but decode the pictures of every step of a chunk; here only those that are looked at.
+    LeRobotDataset's own `delta_timestamps` mean the same, but decode the pictures of every step of a chunk; here only those looked at.
 
     Args:
         exported: a LeRobotDataset of PNGs.
