@@ -20,14 +20,16 @@ ROOMS = {
     "eval": {"assets", "hardware", "episodes", "sim", "augment", "policies", "conf"},
     "deploy": {"assets", "hardware", "episodes", "sim", "augment", "policies", "eval", "conf"},
     "lerobot_robot_cezanne": {"assets", "hardware", "sim"},
+    "lerobot_policy_cezanne": {"assets", "hardware", "episodes", "sim", "augment", "policies", "eval"},
     "conf": set(),
 }
 """The rooms that each room may import besides itself."""
 OUTSIDE: dict[str, set[str] | None] = dict.fromkeys(("episodes", "sim", "augment", "policies", "eval", "deploy", "lerobot_robot_cezanne"))
+OUTSIDE["lerobot_policy_cezanne"] = None
 OUTSIDE |= {"hardware": {"numpy", "ruckig"}, "conf": {"hydra", "omegaconf"}}
 """The packages that a room may import besides the standard library; None: any."""
 OUTSIDE["assets"] = {"numpy", "mujoco", "trimesh", "manifold3d", "coacd", "fast_simplification", "scipy", "PIL", "robosuite"}
-TORCH = {"policies", "eval", "benchmarks"}
+TORCH = {"policies", "eval", "benchmarks", "lerobot_policy_cezanne"}
 TORCH_FILES = {"augment/online.py", "augment/diagnose/features.py"}
 """Files of other rooms that may import torch."""
 FORBIDDEN_NAMES = {"types", "random", "logging", "io", "utils", "common", "helpers"}
