@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -105,15 +107,25 @@ def open_cache(folder: Path, dataset: Dataset | Selected, kept: Kept, watch: Cal
 
 def _open(path: Path, cameras: int, kept: Kept, name: str) -> Cache:
     area = kept.patch**2
-    offsets = np.load(path / "offsets.npy", allow_pickle=False)
+    try:
+        table = Table.load(path / "table.npz")
+        offsets = np.load(path / "offsets.npy", allow_pickle=False)
+        silhouette = np.load(path / "silhouette.npy", allow_pickle=False)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(path, str(error)) from error
+    pictures = len(table.frame) * cameras
+    if offsets.shape != (pictures + 1,) or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        raise _damaged(path, f"offsets.npy does not count the patches of {pictures} pictures")
+    if len(silhouette) != pictures:
+        raise _damaged(path, f"silhouette.npy holds {len(silhouette)} of {pictures} pictures")
     n = int(offsets[-1])
     return Cache(
-        Table.load(path / "table.npz"),
+        table,
         _map(path / "pixels.bin", np.uint8, (n, 3, area)),
         _map(path / "mask.bin", np.uint8, (n, -(-area // 8))),
         _map(path / "index.bin", np.uint16, (n,)),
         offsets,
-        np.load(path / "silhouette.npy", allow_pickle=False),
+        silhouette,
         cameras,
         name,
         _map(path / "relief.bin", np.uint8, (n, area)) if kept.relief else None,
@@ -121,7 +133,19 @@ def _open(path: Path, cameras: int, kept: Kept, name: str) -> Cache:
 
 
 def _map(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    return np.memmap(path, dtype, "r", shape=shape).view(np.ndarray) if shape[0] else np.empty(shape, dtype)
+    """A file as a read-only array, read where it is looked at. Raises PolicyError where it is not as long as it was made."""
+    wanted = math.prod(shape) * np.dtype(dtype).itemsize
+    try:
+        found = path.stat().st_size
+        if found != wanted:
+            raise _damaged(path.parent, f"{path.name} has {found} of {wanted} bytes")
+        return np.memmap(path, dtype, "r", shape=shape).view(np.ndarray) if wanted else np.empty(shape, dtype)
+    except OSError as error:
+        raise _damaged(path.parent, f"{path.name}: {error.strerror or error}") from error
+
+
+def _damaged(path: Path, what: str) -> PolicyError:
+    return PolicyError(f"the training cache {path} is damaged ({what}); delete that folder, and it is made anew")
 
 
 def _write(path: Path, dataset: Dataset | Selected, table: Table, kept: Kept, watch: Callable[[int], object]) -> None:
