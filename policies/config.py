@@ -343,7 +343,7 @@ class TrainConfig:
     precision: Precision = Precision.auto
     """Of the encoder's matrix products in training."""
     compile: bool = False
-    """Whether torch.compile makes code for the network; the first steps take minutes."""
+    """Whether torch.compile makes code for MLPs and trunk, which takes the first step a minute; packed attention stays as it is."""
     fsdp: bool = False
     """Whether several processes share out the weights (FSDP), each holding a part; otherwise each holds them all (DDP)."""
     tracker: Tracker = Tracker.tensorboard

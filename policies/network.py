@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -92,6 +93,11 @@ class PolicyNetwork(nn.Module):
         """Views (B, C, V, D) and raw proprioception (B, C, A) to normalised actions (B, K, A) and grasp (B, 5)."""
         x = self.think(views, proprio)
         return self.head(x), self.grasp(x)
+
+    def dense(self) -> Iterator[nn.Module]:
+        """The layers that work row by row, whatever is packed: what torch.compile can make code for once."""
+        yield from (block.mlp for block in getattr(self.encoder, "blocks", ()))
+        yield from (self.token, self.trunk)
 
     def think(self, views: Tensor, proprio: Tensor) -> Tensor:
         """Views (B, C, V, D) and raw proprioception (B, C, A) to the vectors that the heads read, (B, W)."""

@@ -32,7 +32,7 @@ KEPT = 2
 
 
 class Objective(nn.Module):
-    """A network whose forward is its loss: what processes join their gradients of, and what torch.compile compiles."""
+    """A network whose forward is its loss: what processes join their gradients of."""
 
     def __init__(self, network: PolicyNetwork) -> None:
         super().__init__()
@@ -76,10 +76,10 @@ class Trainer:
         self.average.to(team.device)
         for network in (self.network, self.average):
             team.shard(network, getattr(network.encoder, "blocks", ()), "loss", "sample")
-        objective = Objective(self.network)
         if cfg.compile:
-            objective.compile(dynamic=True)
-        self._joined = team.join(objective)
+            for layers in self.network.dense():
+                layers.compile(dynamic=True)
+        self._joined = team.join(Objective(self.network))
         self._trained = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
         self._weights: list[torch.Tensor] = list(self._trained.values())
         averages = dict(self.average.named_parameters())

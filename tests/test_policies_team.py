@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -39,7 +40,7 @@ def losses(out: Path) -> np.ndarray:
     return np.array([(entry["loss"], entry["grasp_loss"]) for entry in read_log(out / "log.jsonl") if "loss" in entry])
 
 
-@pytest.fixture(scope="module", params=list(Head), ids=lambda head: head.name)
+@pytest.fixture(scope="module", params=[Head.l1, pytest.param(Head.flow, marks=pytest.mark.slow)], ids=["l1", "flow"])
 def one(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Head]:
     """A run of one process."""
     out = tmp_path_factory.mktemp("one") / "run"
@@ -68,7 +69,7 @@ def test_passes_over_parts_of_a_batch_make_the_same_steps(one: tuple[Path, Head]
     check_same(tmp_path / "run", out)
 
 
-@pytest.mark.parametrize("settings", [{}, {"fsdp": True, "accumulate": 2}], ids=["ddp", "fsdp"])
+@pytest.mark.parametrize("settings", [{}, pytest.param({"fsdp": True, "accumulate": 2}, marks=pytest.mark.slow)], ids=["ddp", "fsdp"])
 def test_two_processes_make_the_steps_of_one(one: tuple[Path, Head], data: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     out, head = one
     if head is Head.flow and settings:
@@ -100,6 +101,7 @@ def test_a_run_may_change_the_number_of_its_processes_on_the_way(data: Path, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
 def test_compiled_code_makes_the_same_steps(data: Path, tmp_path: Path) -> None:
     run(alone(data, tmp_path / "plain"))
     run(alone(data, tmp_path / "compiled", compile=True))
