@@ -33,6 +33,15 @@ KEEPS = (Keep.OBJECT, Keep.ALL)
 B = 9
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads of torch's own wait for each other where other processes are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def samplers(tmp_path_factory: pytest.TempPathFactory) -> dict[Keep, Sampler]:
     folder = tmp_path_factory.mktemp("loader")
@@ -69,7 +78,7 @@ def threads() -> list[str]:
 @pytest.mark.parametrize("keep", KEEPS)
 def test_any_number_of_workers_gives_the_batches_of_the_steps(samplers: dict[Keep, Sampler], keep: Keep, workers: int) -> None:
     with closing(open_loader(samplers[keep], 3, 5, B, workers)) as batches:
-        for step, batch in enumerate(islice(batches, 12), 5):
+        for step, batch in enumerate(islice(batches, 10), 5):
             assert_same(batch, samplers[keep].draw(3, step, B))
 
 
@@ -166,7 +175,7 @@ while True:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(2)
-        _, error = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=60)
         assert error.rstrip().endswith("KeyboardInterrupt")
     finally:
         process.kill()
@@ -177,7 +186,7 @@ while True:
 def test_a_damaged_cache_is_refused_and_says_what_to_delete(tmp_path: Path, name: str, damage: str) -> None:
     dataset = open_dataset(write_dataset(tmp_path / "toys", toys=1, per_toy=1))
     kept = Kept(patch=8, keep=Keep.OBJECT, stride=1, holdout=0.0, seed=0)
-    before = open_cache(tmp_path, dataset, kept)
+    before = np.array(open_cache(tmp_path, dataset, kept).pixels)
     (folder,) = tmp_path.glob("cache-*")
     if damage == "gone":
         (folder / name).unlink()
@@ -188,7 +197,7 @@ def test_a_damaged_cache_is_refused_and_says_what_to_delete(tmp_path: Path, name
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()
-    np.testing.assert_array_equal(open_cache(tmp_path, dataset, kept).pixels, before.pixels)
+    np.testing.assert_array_equal(open_cache(tmp_path, dataset, kept).pixels, before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's account of memory")
