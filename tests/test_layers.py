@@ -16,7 +16,7 @@ ROOMS = {
     "episodes": {"hardware"},
     "sim": {"assets", "hardware", "episodes"},
     "augment": {"assets", "hardware", "episodes", "sim"},
-    "policies": {"assets", "hardware", "episodes", "augment"},
+    "policies": {"assets", "hardware", "episodes", "augment", "conf"},
     "eval": {"assets", "hardware", "episodes", "sim", "augment", "policies", "conf"},
     "deploy": {"assets", "hardware", "episodes", "sim", "augment", "policies", "eval", "conf"},
     "lerobot_robot_cezanne": {"assets", "hardware", "sim"},

@@ -127,7 +127,8 @@ class _Run:
         """Steps until there are enough, with a log and checkpoints on the way; the loss since the last entry of the log."""
         cfg, loss = self.cfg, None
         batches = Batches(self.samples.frames, cfg.batch, cfg.seed, self.step, cfg.steps)
-        loader = DataLoader(self.samples, batch_sampler=batches, num_workers=cfg.loader_workers)  # pyright: ignore[reportArgumentType]
+        seeded = torch.Generator().manual_seed(cfg.seed)  # or the loader would draw from the one that a checkpoint brought back
+        loader = DataLoader(self.samples, batch_sampler=batches, num_workers=cfg.loader_workers, generator=seeded)  # pyright: ignore[reportArgumentType]
         out.mkdir(parents=True, exist_ok=True)
         trackers: list[Tracking] = [Bias(out, self.peer.fingerprint)] if cfg.tracker is Tracker.wandb else []
         saved_at = time.monotonic()
