@@ -90,8 +90,8 @@ def sampler_file(sampler: Sampler) -> Path:
     return Path(str(base.filename))
 
 
-def lerobot(root: Path, dataset: Dataset, frames: int, settings: Settings) -> Iterator[dict[str, Any]]:
-    """LeRobot's, as its own training opens it, shuffled anew without an end."""
+def lerobot(root: Path, dataset: Dataset, frames: int, settings: Settings) -> Batches:
+    """LeRobot's, as its own training opens it, shuffled anew without an end; the dataset itself is opened once."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     fps = round(dataset.info.fps)
@@ -99,10 +99,14 @@ def lerobot(root: Path, dataset: Dataset, frames: int, settings: Settings) -> It
     pictures = {f"observation.images.{name}": back for name in dataset.info.cameras}
     deltas = pictures | {"observation.state": back, "action": [k / fps for k in range(CHUNK)]}
     data: Any = LeRobotDataset(f"local/{root.name}", root=root, delta_timestamps=deltas, video_backend="pyav")
-    order = torch.Generator().manual_seed(settings.seed)
-    opened = torch.utils.data.DataLoader(data, settings.batch, shuffle=True, num_workers=settings.workers, drop_last=True, generator=order)
-    while True:
-        yield from opened
+
+    def batches() -> Iterator[dict[str, Any]]:
+        order = torch.Generator().manual_seed(settings.seed)
+        loader: Any = torch.utils.data.DataLoader
+        while True:
+            yield from loader(data, settings.batch, shuffle=True, num_workers=settings.workers, drop_last=True, generator=order)
+
+    return batches
 
 
 def rate(batches: Batches, settings: Settings, least: float) -> float:
@@ -126,8 +130,8 @@ def loaders(dataset: Dataset, folder: Path, frames: int, settings: Settings) -> 
         "memmap": lambda: memory_map(whole, settings),
         "object": lambda: open_loader(some, settings.seed, 0, settings.batch, settings.workers),
         "memmap_object": lambda: memory_map(some, settings),
-        "video": lambda: lerobot(folder / "video", dataset, frames, settings),
-        "images": lambda: lerobot(folder / "images", dataset, frames, settings),
+        "video": lerobot(folder / "video", dataset, frames, settings),
+        "images": lerobot(folder / "images", dataset, frames, settings),
     }
 
 
@@ -137,7 +141,7 @@ def first_episodes(data: Path | None, n: int, folder: Path) -> Dataset:
         from sim.collect import CollectConfig, run
 
         data = folder / "collected"
-        run(CollectConfig(toys=-(-n // 2), demos=2, out=str(data), seed=7, progress=False))
+        run(CollectConfig(toys=max(2, n // 2), demos=n, out=str(data), seed=7))
     given = open_dataset(data)
     n = min(n, len(given))
     print(f"{n} episodes of {given.info.robot}", file=sys.stderr)
@@ -168,6 +172,7 @@ def main() -> None:
             for _ in range(arguments.rounds):
                 for name, batches in made.items():
                     found[name].append(rate(batches, settings, arguments.seconds))
+                    print(f"{frames} frames a sample, {name}: {found[name][-1]:.0f} samples/s", file=sys.stderr)
             middle = {name: statistics.median(rates) for name, rates in found.items()}
             for name, rates in found.items():
                 print(f"{frames} frames a sample, {name}: {middle[name]:.0f} samples/s ({min(rates):.0f} to {max(rates):.0f})")

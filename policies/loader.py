@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from itertools import count
@@ -17,7 +17,7 @@ from policies.sampler import Sampler
 
 def open_loader(
     sampler: Sampler, seed: int, first_step: int, batch: int, workers: int = 0, share: tuple[int, int] = (0, 1), *, pinned: bool = False
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """The batches of `first_step` and of all steps after it, without an end; close it when done.
 
     A batch is a function of seed and step alone, so any number of workers gives the same batches, bit for bit, and a run that is
