@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+class Kernel(Enum):
+    """How the attention of packed tokens is computed; each gives the same numbers."""
+
+    padded = "padded"
+    """Pictures of similar length are padded to the longest and go through `scaled_dot_product_attention` together. Runs everywhere."""
+    varlen = "varlen"
+    """FlashAttention on the packed tokens themselves: CUDA, float16 or bfloat16."""
+
+
+def fastest(device: torch.device) -> Kernel:
+    """The kernel that is used on a device unless an encoder is told another: what `python -m benchmarks.encoder --paths` measured.
+
+    CPU, one thread, ms of processor time, forward / forward and backward, of one layer's attention:
+
+        pictures, tokens each, heads x width    padded         one picture at a time    nested tensors
+        16, 4-25, 16 x 64 (ViT-L)               6.0 / 20.8     2.7 / 14.9               40.6 / 102.4
+        128, 1-12, 4 x 32 (our training)        2.5 / 9.7      7.2 / 22.9
+
+    One picture at a time is ahead where there are few of them and each is wide, but there attention is a few per cent of a layer.
+    FlexAttention masks in blocks of 128 tokens, which hold ten of our pictures. On CUDA nothing has been measured yet: what is known to
+    run is taken.
+    """
+    return Kernel.padded
 
 
 @dataclass(frozen=True)
@@ -24,8 +50,21 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Runs:
+    """The tokens of each picture side by side, without padding: what a variable-length kernel reads."""
+
+    order: Tensor | None
+    """Token at each place, (N + filler,); None where they lie so already."""
+    back: Tensor | None
+    """Place of each token, (N + filler,); None as above."""
+    edges: Tensor
+    """First place of each picture, then N, (S + 1,) i32."""
+    longest: int
+
+
+@dataclass(frozen=True)
 class Layout:
-    """Where packed tokens lie in a padded buffer."""
+    """Where packed tokens lie in a padded buffer, and in runs where these are asked for."""
 
     lengths: Tensor
     """Tokens of each picture, (S,)."""
@@ -38,9 +77,11 @@ class Layout:
     filler: int
     """Zero tokens after the others, which belong to no picture and take part in nothing; their rows are the last of the buffer."""
     groups: tuple[Group, ...]
+    runs: Runs | None = None
+    """For `Kernel.varlen`; None for `Kernel.padded`."""
 
 
-def make_layout(lengths: Tensor, extra: int = 0, multiple: int = 1, groups: int = 3) -> Layout:
+def make_layout(lengths: Tensor, extra: int = 0, multiple: int = 1, groups: int = 3, kernel: Kernel = Kernel.padded) -> Layout:
     """A layout of pictures with `lengths` (S,) tokens, packed, followed by `extra` tokens of each (all first ones, all second ones ...).
 
     Fillers bring the tokens to a multiple of `multiple`. Pictures are sorted by length and padded in groups, since attention over
@@ -69,7 +110,17 @@ def make_layout(lengths: Tensor, extra: int = 0, multiple: int = 1, groups: int 
         row += longest * (b - a)
     filler = -len(picture) % multiple
     slot = torch.cat([first_row[picture] + within, torch.arange(row, row + filler, device=device)])
-    return Layout(total, picture, slot, row + filler, filler, tuple(made))
+    runs = _runs(total, picture, filler, bool(extra), int(by_length[-1])) if kernel is Kernel.varlen else None
+    return Layout(total, picture, slot, row + filler, filler, tuple(made), runs)
+
+
+def _runs(total: Tensor, picture: Tensor, filler: int, scattered: bool, longest: int) -> Runs:
+    """The runs of pictures of `total` (S,) tokens that belong to `picture` (N,); scattered: whether they do not lie side by side yet."""
+    edges = functional.pad(torch.cumsum(total, 0), (1, 0)).to(torch.int32)
+    if not scattered:
+        return Runs(None, None, edges, longest)
+    order = torch.argsort(functional.pad(picture, (0, filler), value=len(total)), stable=True)
+    return Runs(order, torch.argsort(order), edges, longest)
 
 
 class _Pad(torch.autograd.Function):
@@ -117,6 +168,41 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
+def _padded(qkv: Tensor, layout: Layout, heads: int) -> Tensor:
+    """Attention of packed (N + filler, 3D): (N + filler, D)."""
+    dim = qkv.shape[1] // 3
+    padded = pad(qkv, layout)  # (R, 3D)
+    outs = []
+    for g in layout.groups:
+        rows = padded[g.start : g.start + g.pictures * g.longest]
+        q, k, v = rows.view(g.pictures, g.longest, 3, heads, dim // heads).permute(2, 0, 3, 1, 4)  # (S, H, L, D/H) each
+        o = _attend(q, k, v, g.mask)  # (S, H, L, D/H)
+        outs.append(o.transpose(1, 2).reshape(g.pictures * g.longest, dim))
+    if layout.filler:
+        outs.append(outs[0].new_zeros(layout.filler, dim))
+    return unpad(torch.cat(outs), layout)
+
+
+def _varlen(qkv: Tensor, layout: Layout, heads: int) -> Tensor:
+    """The same by the variable-length kernel."""
+    runs, n = layout.runs, len(layout.picture)
+    assert runs is not None
+    rows = qkv if runs.order is None else qkv[runs.order]
+    q, k, v = rows[:n].unflatten(1, (3, heads, -1)).unbind(1)  # (N, H, D/H) each
+    o = _flash(q, k, v, runs).flatten(1)  # (N, D)
+    o = functional.pad(o, (0, 0, 0, layout.filler))
+    return o if runs.back is None else o[runs.back]
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, runs: Runs) -> Tensor:
+    """Attention within each run, (N, H, D/H)."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    o = varlen_attn(q, k, v, runs.edges, runs.edges, runs.longest, runs.longest)
+    assert isinstance(o, Tensor)
+    return o
+
+
 class PackedAttention(nn.Module):
     """Multi-head self-attention within each picture."""
 
@@ -127,17 +213,9 @@ class PackedAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        dim = x.shape[1]
-        padded = pad(self.qkv(x), layout)  # (R, 3D)
-        outs = []
-        for g in layout.groups:
-            rows = padded[g.start : g.start + g.pictures * g.longest]
-            q, k, v = rows.view(g.pictures, g.longest, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)  # (S, H, L, D/H) each
-            o = _attend(q, k, v, g.mask)  # (S, H, L, D/H)
-            outs.append(o.transpose(1, 2).reshape(g.pictures * g.longest, dim))
-        if layout.filler:
-            outs.append(outs[0].new_zeros(layout.filler, dim))
-        return self.out(unpad(torch.cat(outs), layout))  # (N, D)
+        """Tokens (N + filler, D) to as many."""
+        attend = _padded if layout.runs is None else _varlen
+        return self.out(attend(self.qkv(x), layout, self.heads))  # (N + filler, D)
 
     def masked(self, x: Tensor, mask: Tensor) -> Tensor:
         """The reference: all tokens (S, L, D) under an attention mask (S, 1, L, L)."""

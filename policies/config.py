@@ -207,11 +207,15 @@ class PolicyConfig:
     width: int = 512
     """Width of the trunk."""
     blocks: int = 3
-    """Residual MLP blocks of the trunk."""
+    """Residual MLP blocks of the trunk; 0 leaves the history's blocks alone with the work."""
     history: int = 1
     """Observations a prediction rests on, `execute` steps apart, the present one included."""
     history_layers: int = 2
     """Transformer blocks over the history; unused when history is 1."""
+    history_heads: int = 8
+    """Attention heads of these blocks."""
+    history_ratio: int = 2
+    """Width of their MLPs, in widths of the trunk."""
     chunk: int = 16
     """Actions predicted at once [control steps]."""
     execute: int = 8
@@ -226,8 +230,12 @@ class PolicyConfig:
     """Of Euler's method with head=flow, each time that it acts."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "width", "blocks", "history", "history_layers", "chunk", "execute", "flow_blocks", "flow_steps")
+        require_positive(self, "width", "history", "history_layers", "history_heads", "history_ratio")
+        require_positive(self, "chunk", "execute", "flow_blocks", "flow_steps")
+        require_not_negative(self, "blocks")
         require(self.width % 8 == 0, f"width={self.width} must be a multiple of 8")
+        fits = self.history == 1 or self.width % self.history_heads == 0
+        require(fits, f"width={self.width} must be a multiple of history_heads={self.history_heads} when history is above 1")
         require(self.execute <= self.chunk, f"execute={self.execute} must be at most chunk={self.chunk}")
 
 

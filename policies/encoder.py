@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from policies.attention import Layout, make_layout
+from policies.attention import Kernel, Layout, fastest, make_layout
 from policies.config import EncoderConfig, Masking
 from policies.edge import values
 from policies.errors import PolicyError
@@ -34,6 +34,8 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig, cameras: int, size: tuple[int, int]) -> None:
         super().__init__()
         self.config, self.form = config, FORMS[config.pooling]
+        self.kernel: Kernel | None = None
+        """How attention is computed; None: as is fastest on the device."""
         if self.form.pool is None:
             raise PolicyError(f"pooling={config.pooling.value} has no tokens; open_encoder makes its encoder")
         rows, columns = grid(size, config.patch, self.form.keep)
@@ -68,7 +70,8 @@ class Encoder(nn.Module):
         with torch.autocast(patches.pixels.device.type, enabled=False):  # cheap, and pixels stay exact
             x = self.embed(patches, jitter)  # (N, D)
         others = self.others(patches.camera)
-        layout = make_layout(patches.lengths, extra=len(others), multiple=few_shapes(x.device))
+        kernel = self.kernel or fastest(x.device)
+        layout = make_layout(patches.lengths, extra=len(others), multiple=few_shapes(x.device), kernel=kernel)
         if others or layout.filler:
             x = torch.cat([x, *others, x.new_zeros(layout.filler, x.shape[1])])
         x = self.think(x, layout, patches)

@@ -78,8 +78,7 @@ class PolicyNetwork(nn.Module):
         self.encoder = open_encoder(config.encoder, cameras, size)
         self.token = nn.Sequential(nn.Linear(cameras * dim + self.width, width), nn.GELU(), nn.Linear(width, width))
         self.moment = scattered(config.history, width, std=0.02)
-        layer = lambda: nn.TransformerEncoderLayer(width, 8, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)  # noqa: E731
-        self.history = nn.ModuleList(layer() for _ in range(config.history_layers if config.history > 1 else 0))
+        self.history = nn.ModuleList(_history_block(config) for _ in range(config.history_layers if config.history > 1 else 0))
         self.trunk = nn.Sequential(*(ResidualBlock(width) for _ in range(config.blocks)), nn.LayerNorm(width))
         self.head = (
             Regression(width, config.chunk, self.width)
@@ -142,3 +141,11 @@ class PolicyNetwork(nn.Module):
         if self.config.actions is Actions.absolute:
             return targets
         return torch.cat([targets[..., : self.joints] - present[:, None, : self.joints], targets[..., self.joints :]], -1)
+
+
+def _history_block(config: PolicyConfig) -> nn.TransformerEncoderLayer:
+    """Attention among the moments of the history, then an MLP, each on normalised input and added."""
+    wide = config.history_ratio * config.width
+    return nn.TransformerEncoderLayer(
+        config.width, config.history_heads, wide, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
