@@ -74,17 +74,21 @@ class Profile:
     """Demonstrations of the whole family's cells."""
     grid: tuple[tuple[int, int], ...]
     """Toys and demonstrations of detection pooling's other cells."""
-    extra: tuple[Cell, ...]
+    first: tuple[Cell, ...]
+    """Made before the family."""
+    peers: tuple[Cell, ...]
+    """Baselines of LeRobot's, made after it."""
     collect: tuple[str, ...] = ()
 
     def cells(self) -> tuple[Cell, ...]:
         """In the order in which they are made: what matters most comes first."""
-        found = list(self.extra)
+        found = list(self.first)
         for demos in sorted(self.counts, reverse=True):
             for pooling, words in FAMILY.items():
                 paper = PAPER.get(pooling, {}).get(demos)
                 chosen = (f"policy={pooling}", *self.train, *self._selected(self.toys, demos))
                 found.append(Cell(f"{pooling}-{demos}-{self.toys}", words, self.toys, demos, chosen, self.trials, "family", paper))
+        found += [replace(cell, train=(*cell.train, *self._selected(cell.toys, cell.demos))) for cell in self.peers]
         for toys, demos in self.grid:
             chosen = ("policy=det", *self.train, *self._selected(toys, demos))
             found.append(Cell(f"det-{demos}-{toys}", FAMILY["det"], toys, demos, chosen, self.trials, "curve"))
@@ -95,13 +99,19 @@ class Profile:
 
 
 _BEST = Cell("best", "detection pooling, patches of 8 px, 1,900 steps", 220, 660, ("policy=det", "steps=1900", "threads=1"), 16, "best")
+_ACT, _DIFFUSION = "ACT, LeRobot's, no mask", "Diffusion Policy, LeRobot's, no mask"
+_CPU_PEERS = (Cell("act", _ACT, 220, 220, ("policy=lerobot:act_cpu", "steps=600", "threads=1"), 4, "peer"),)
+_GPU_PEERS = (
+    Cell("act", _ACT, 250, 2500, ("policy=lerobot:act", "steps=50000", "batch=64"), 16, "peer"),
+    Cell("diffusion", _DIFFUSION, 250, 2500, ("policy=lerobot:diffusion", "steps=50000", "batch=64"), 16, "peer"),
+)
 _CURVE = ((220, 440), (220, 220), (75, 220), (75, 75), (25, 75), (25, 25))
 _GPU_GRID = tuple((toys, demos) for toys in (25, 125) for demos in (250, 500, 1000, 1500, 2000, 2500))
 PROFILES = {
     # a thread each: two cores do more for two policies than for one.
     # Patches of 16 px for the family: the baselines compute every patch, and on a CPU patches of 8 px would take a day
-    "cpu": Profile(220, 660, ("policy.encoder.patch=16", "steps=1000", "threads=1"), 4, (660,), _CURVE, (_BEST,)),
-    "gpu": Profile(250, 2500, ("steps=20000", "batch=256"), 16, (250, 500, 1000, 1500, 2000, 2500), _GPU_GRID, ()),
+    "cpu": Profile(220, 660, ("policy.encoder.patch=16", "steps=1000", "threads=1"), 4, (660,), _CURVE, (_BEST,), _CPU_PEERS),
+    "gpu": Profile(250, 2500, ("steps=20000", "batch=256"), 16, (250, 500, 1000, 1500, 2000, 2500), _GPU_GRID, (), _GPU_PEERS),
 }
 STUDY = Study(
     "paper",
