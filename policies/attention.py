@@ -160,7 +160,7 @@ def unpad(x: Tensor, layout: Layout) -> Tensor:
     return _Unpad.apply(x, layout.slot)  # pyright: ignore[reportReturnType]
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """On the CPU always float32, since attention over bfloat16 is several times slower there (its gradient most of all)."""
     if q.device.type == "cpu":
         with torch.autocast("cpu", enabled=False):
@@ -168,15 +168,20 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
+def attend(qkv: Tensor, layout: Layout, heads: int) -> Tensor:
+    """Attention within each picture of packed queries, keys and values (N + filler, 3D): (N + filler, D)."""
+    return _padded(qkv, layout, heads) if layout.runs is None else _varlen(qkv, layout, heads)
+
+
 def _padded(qkv: Tensor, layout: Layout, heads: int) -> Tensor:
-    """Attention of packed (N + filler, 3D): (N + filler, D)."""
+    """By groups of pictures of similar length."""
     dim = qkv.shape[1] // 3
     padded = pad(qkv, layout)  # (R, 3D)
     outs = []
     for g in layout.groups:
         rows = padded[g.start : g.start + g.pictures * g.longest]
         q, k, v = rows.view(g.pictures, g.longest, 3, heads, dim // heads).permute(2, 0, 3, 1, 4)  # (S, H, L, D/H) each
-        o = _attend(q, k, v, g.mask)  # (S, H, L, D/H)
+        o = _sdpa(q, k, v, g.mask)  # (S, H, L, D/H)
         outs.append(o.transpose(1, 2).reshape(g.pictures * g.longest, dim))
     if layout.filler:
         outs.append(outs[0].new_zeros(layout.filler, dim))
@@ -184,7 +189,7 @@ def _padded(qkv: Tensor, layout: Layout, heads: int) -> Tensor:
 
 
 def _varlen(qkv: Tensor, layout: Layout, heads: int) -> Tensor:
-    """The same by the variable-length kernel."""
+    """By the variable-length kernel."""
     runs, n = layout.runs, len(layout.picture)
     assert runs is not None
     rows = qkv if runs.order is None else qkv[runs.order]
@@ -214,12 +219,11 @@ class PackedAttention(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         """Tokens (N + filler, D) to as many."""
-        attend = _padded if layout.runs is None else _varlen
         return self.out(attend(self.qkv(x), layout, self.heads))  # (N + filler, D)
 
     def masked(self, x: Tensor, mask: Tensor) -> Tensor:
         """The reference: all tokens (S, L, D) under an attention mask (S, 1, L, L)."""
         s, n, dim = x.shape
         q, k, v = self.qkv(x).view(s, n, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)  # (S, H, L, D/H) each
-        o = _attend(q, k, v, mask)
+        o = _sdpa(q, k, v, mask)
         return self.out(o.transpose(1, 2).reshape(s, n, dim))

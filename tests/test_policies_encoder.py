@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
 
+from policies import attention
+from policies.attention import Kernel, Runs
 from policies.box import boxed
 from policies.config import EncoderConfig, Masking, Pooling
 from policies.encoder import Encoder
@@ -35,6 +39,16 @@ def encoder(pooling: Pooling = Pooling.det, masking: Masking = Masking.pixel, ca
     return Encoder(EncoderConfig(pooling, masking, patch=8, dim=48, layers=3, heads=4, cap=cap), cameras=2, size=(SIZE, SIZE))
 
 
+def run_by_run(q: Tensor, k: Tensor, v: Tensor, runs: Runs) -> Tensor:
+    """What the variable-length kernel is to compute, written out."""
+    outs = []
+    for a, b in itertools.pairwise(runs.edges.tolist()):
+        score = torch.einsum("ihd,jhd->hij", q[a:b].float(), k[a:b].float()) / q.shape[2] ** 0.5
+        outs.append(torch.einsum("hij,jhd->ihd", score.softmax(-1), v[a:b].float()).to(q.dtype))
+    assert runs.longest == int(runs.edges.diff().max())
+    return torch.cat(outs)
+
+
 def assert_equal_to_reference(model: Encoder) -> None:
     images, masks = pictures()
     packed, reference = model(images, masks), encode_masked(model, images, masks)
@@ -56,6 +70,49 @@ def test_dropping_background_tokens_leaves_vectors_and_gradients_unchanged(maski
 @pytest.mark.parametrize("pooling", [Pooling.det_masked, Pooling.crop, Pooling.channel, Pooling.mean])
 def test_packing_leaves_vectors_and_gradients_unchanged(pooling: Pooling) -> None:
     assert_equal_to_reference(encoder(pooling))
+
+
+@pytest.mark.parametrize("pooling", [Pooling.det, Pooling.box, Pooling.crop])
+def test_runs_for_the_variable_length_kernel_hold_each_pictures_tokens(pooling: Pooling, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_flash", run_by_run)
+    model = encoder(pooling)
+    model.kernel = Kernel.varlen
+    assert_equal_to_reference(model)
+
+
+@pytest.mark.parametrize("pooling", TRANSFORMERS)
+def test_kernels_agree_with_tokens_beside_the_patches_and_with_fillers(pooling: Pooling, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_flash", run_by_run)
+    model = encoder(pooling)
+    images, masks = pictures()
+    for half, close in ((False, 2e-6), (True, 0.05)):
+        found = []
+        for kernel in Kernel:
+            model.kernel = kernel
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                out = model(images, masks)
+            assert all(g is None or g.isfinite().all() for g in torch.autograd.grad(out.sum(), list(model.parameters()), allow_unused=True))
+            found.append(out)
+        assert (found[0] - found[1]).abs().max() < close
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("pooling", [Pooling.det, Pooling.box, Pooling.crop, Pooling.det_masked])
+def test_on_a_gpu_each_kernel_is_close_to_the_reference_in_float32(pooling: Pooling) -> None:
+    model = encoder(pooling).cuda()
+    images, masks = (x.cuda() for x in pictures())
+    reference = encode_masked(model, images, masks)
+    weight = torch.randn_like(reference)
+    parameters = [p for p in model.parameters() if p is not model.embedding.weight]
+    theirs = torch.autograd.grad((reference * weight).sum(), parameters)
+    for kernel in Kernel:
+        model.kernel = kernel
+        with torch.autocast("cuda", torch.bfloat16):
+            packed = model(images, masks)
+        assert (packed - reference).abs().max() < 0.05
+        mine = torch.autograd.grad((packed * weight).sum(), parameters)
+        for a, b in zip(mine, theirs, strict=True):
+            assert (a - b).norm() <= 0.05 * b.norm().clamp(min=1)
 
 
 @pytest.mark.parametrize("pooling", [Pooling.det, Pooling.det_masked, Pooling.box, Pooling.crop])
