@@ -21,7 +21,8 @@ _DECISIVE = ("bench", "robosuite_suite", "suite", "trial")
 _ASIDE = {
     "sim": "arm_file backends backlog catalogue collect devices dispatch doctor easel executor executor_local executor_ray packed puppet "
     "randomise rerender sentinel variation/sheet watchdog workers",
-    "policies": "peers/exported peers/samples peers/train blend cache jitter recolour remix runlog sampler selection table train trainer",
+    "policies": "guard/folder guard/sums guard/table guard/tensors peers/exported peers/samples peers/train blend cache jitter recolour "
+    "remix runlog sampler selection table train trainer units views",
 }
 """Modules of `sim` and `policies` that do not: they share out work, make data and train, and what is trained is in the checkpoint."""
 _ACTS = {"weights.safetensors", "config.json", "contract.json", "stats.json"}

@@ -20,6 +20,7 @@ from lerobot_policy_cezanne.configuration_cezanne import CezanneConfig
 from lerobot_policy_cezanne.processor_cezanne import check_processors
 from policies.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, load_tensors, save_checkpoint
 from policies.errors import PolicyError
+from policies.guard.sums import write_sums
 from policies.network import PolicyNetwork
 
 CONFIG, TRAINED = "config.json", "model.safetensors"
@@ -97,6 +98,7 @@ def write_folder(path: Path, config: CezanneConfig, checkpoint: Checkpoint, stat
             save_file(_whole({**parts["network."], UPDATES: state[UPDATES]}), made / TRAINED, metadata={"format": "pt"})
             (made / CONFIG).unlink()
             config._save_pretrained(made)
+            write_sums(made)
             for file in made.iterdir():
                 os.replace(file, path / file.name)
     except (OSError, SafetensorError) as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from policies.errors import PolicyError
+from policies.units import check_gripper, check_joints, check_points
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,37 @@ class Stats:
         return {f.name: getattr(self, f.name).tolist() for f in fields(self)}
 
     @staticmethod
-    def from_json(data: object, width: int, chunk: int) -> Stats:
-        """Checks every shape for `width` = joints + gripper. Raises PolicyError."""
+    def from_json(data: object, joints: Sequence[str], gripper: int, chunk: int) -> Stats:
+        """Checks shapes and units for named joints and so many gripper values. Raises PolicyError."""
+        width = len(joints) + gripper
         shapes = {"proprio": (width,), "action": (chunk, width), "grasp": (5,)}
         if not isinstance(data, dict):
             raise PolicyError("stats.json holds no table")
         values = {}
         for f in fields(Stats):
-            try:
-                value = np.asarray(data[f.name], np.float32)
-            except (KeyError, ValueError, TypeError):
-                raise PolicyError(f"stats.json has no numbers under {f.name!r}") from None
+            value = _numbers(data.get(f.name), f.name)
             want = shapes[f.name.split("_")[0]]
             if value.shape != want:
                 raise PolicyError(f"stats.json: {f.name} has shape {value.shape}, the contract asks for {want}")
             if not np.isfinite(value).all() or (f.name.endswith("_std") and (value <= 0).any()):
                 raise PolicyError(f"stats.json: {f.name} is not finite, or a spread is not above 0")
+            whose = f"stats.json: {f.name}"
+            if f.name.startswith("grasp"):
+                check_points(value[:3], whose)
+            else:
+                check_joints(value[..., : len(joints)], joints, whose)
+                check_gripper(value[..., len(joints) :], whose)
             values[f.name] = value
         return Stats(**values)
+
+
+def _numbers(value: object, name: str) -> np.ndarray:
+    """Lists of numbers as float32. Raises PolicyError."""
+    try:
+        found = np.asarray(value)
+        if found.dtype.kind not in "fi":
+            raise TypeError
+        with np.errstate(over="ignore"):
+            return found.astype(np.float32)
+    except (ValueError, TypeError, OverflowError):
+        raise PolicyError(f"stats.json has no numbers under {name!r}") from None

@@ -30,7 +30,7 @@ CONTRACT = Contract(CAMERAS, (SIZE, SIZE), ("a", "b", "c"), 1, "stick", 0.05, ch
 def stats() -> Stats:
     rng = np.random.default_rng(0)
     spread = lambda *shape: rng.uniform(0.5, 1.5, shape).astype(np.float32)  # noqa: E731
-    return Stats(spread(4), spread(4), spread(4, 4), spread(4, 4), spread(5), spread(5))
+    return Stats(spread(4) / 2, spread(4) / 2, spread(4, 4) / 2, spread(4, 4) / 2, spread(5), spread(5))
 
 
 def made(**changes: object) -> tuple[Checkpoint, PolicyNetwork]:

@@ -211,6 +211,7 @@ def test_a_run_from_before_there_were_rules_goes_on(data: Path, tmp_path: Path) 
             inner = inner[key]
         del inner["encoder"]["rule"]
         (folder / name).write_text(json.dumps(table))
+    (folder / "checksums.json").unlink()
     assert run(replace(cfg, steps=4, resume=True))["steps"] == 4
     changed = replace(cfg, steps=6, resume=True, policy=tiny_policy(encoder=replace(cfg.policy.encoder, rule=Rule.soft)))
     with pytest.raises(PolicyError, match="started with another policy"):
