@@ -145,9 +145,10 @@ def compare(race: Race, arguments: argparse.Namespace) -> dict[str, Any]:
             held = {} if arguments.no_memory else {side: _apart(arguments, side, precision, backward) for side in SIDES}
             row = {"ms": {k: round(v, 1) for k, v in times.items()}, "ratio": round(times["reference"] / times["dropped"], 2)}
             text = f"{name}: {times['dropped']:.1f} ms against {times['reference']:.1f} ms, ratio {row['ratio']}"
-            if held and None not in held.values():
-                row |= {"mb": held, "memory": round(held["dropped"] / held["reference"], 3)}
-                text += f"; {held['dropped']:.0f} MB against {held['reference']:.0f} MB, {100 * row['memory']:.0f} %"
+            known = {side: found for side, found in held.items() if found is not None}
+            if len(known) == len(SIDES):
+                row |= {"mb": known, "memory": round(known["dropped"] / known["reference"], 3)}
+                text += f"; {known['dropped']:.0f} MB against {known['reference']:.0f} MB, {100 * row['memory']:.0f} %"
             print(text, flush=True)
             figures[name] = row
     return figures

@@ -61,12 +61,12 @@ def made_up(folder: Path, rng: np.random.Generator, episodes: int = 24, steps: i
     for i in range(episodes):
         masks = {}
         for name, sizes in zip(names, ((10, 14), (10, 40)), strict=True):
-            centres, radii = rng.uniform(0.3, 0.7, (2, 2)) * SIDE, np.linspace(*sizes, steps)
-            places = np.linspace(*centres, steps)  # (T, 2)
+            (first, last), radii = rng.uniform(0.3, 0.7, (2, 2)) * SIDE, np.linspace(*sizes, steps)
+            places = np.linspace(first, last, steps)  # (T, 2)
             masks[name] = (x - places[:, 0, None, None]) ** 2 + (y - places[:, 1, None, None]) ** 2 < radii[:, None, None] ** 2
         images = {name: rng.integers(0, 256, (steps, SIDE, SIDE, 3), np.uint8) for name in names}
         qpos = np.cumsum(rng.normal(0, 0.02, (steps, JOINTS)), 0).astype(np.float32)
-        gripper = (np.arange(steps) < steps // 2).astype(np.float32)
+        gripper = (np.arange(steps) < steps // 2).astype(np.float32)[:, None]
         actions = np.column_stack([qpos, gripper]).astype(np.float32)
         episode = Episode(
             images=images,
