@@ -99,9 +99,10 @@ def write_folder(path: Path, config: CezanneConfig, checkpoint: Checkpoint, stat
             (made / CONFIG).unlink()
             config._save_pretrained(made)
             write_sums(made)
+            write_sums(made)
             for file in made.iterdir():
                 os.replace(file, path / file.name)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise PolicyError(f"cannot write {path}: {error}") from error
 
 

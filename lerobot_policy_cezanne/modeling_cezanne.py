@@ -119,7 +119,7 @@ class CezannePolicy(PreTrainedPolicy):
         for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
             if weight.requires_grad:
                 mean.lerp_(weight, share)
-        self.updates += 1
+        self.updates.add_(1).clamp_(max=1e6)
 
     def _batch(self, batch: Mapping[str, Tensor]) -> Batch:
         """A batch of LeRobot's as the network is trained with."""

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ from policies.train import open_sampler
 from policies.train import run as train
 
 FOLDER = Path(__file__).resolve().parents[1] / "lerobot_policy_cezanne"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks of a few numbers: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +184,7 @@ def test_the_average_follows_and_the_loss_falls(exported: Path) -> None:
     optimizer = AdamWConfig(lr=3e-3).build(policy.get_optim_params())
     batch, losses = loaded(exported, policy, list(range(0, 60, 3))), []
     begun = {name: weight.clone() for name, weight in policy.average.named_parameters()}
-    for _ in range(30):
+    for _ in range(20):
         loss, said = policy(batch)
         loss.backward()
         assert all(weight.grad is None for weight in policy.average.parameters())
