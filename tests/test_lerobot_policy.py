@@ -405,7 +405,7 @@ def test_lerobots_loop_goes_on_where_it_was_stopped(exported: Path, tmp_path: Pa
     monkeypatch.setattr(
         sys, "argv", ["lerobot-train", f"--config_path={half / 'train_config.json'}", "--resume=true", f"--output_dir={out}"]
     )
-    lerobot_train.train()
+    lerobot_train.train()  # pyright: ignore[reportCallIssue]  the command line fills it
     resumed = CezannePolicy.from_pretrained(out / "checkpoints" / "last" / "pretrained_model")
     assert float(resumed.updates) == 4
     for name, value in whole.state_dict().items():
@@ -455,7 +455,7 @@ def test_lerobot_tries_it_in_our_world(tmp_path: Path, monkeypatch: pytest.Monke
     args = [f"--policy.path={tmp_path / 'policy'}", "--env.type=cezanne_grasp", "--env.size=64", "--env.objects=toys:7:2"]
     args += ["--env.episode_length=12", "--eval.n_episodes=2", "--eval.batch_size=1", f"--output_dir={tmp_path / 'out'}"]
     monkeypatch.setattr(sys, "argv", ["lerobot-eval", *args])
-    lerobot_eval.eval_main()
+    lerobot_eval.eval_main()  # pyright: ignore[reportCallIssue]  the command line fills it
     said = json.loads((tmp_path / "out" / "eval_info.json").read_text())
     assert said["overall"]["pc_success"] == 0.0
     assert said["overall"]["n_episodes"] == 2
