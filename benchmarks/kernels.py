@@ -15,10 +15,10 @@ Attention = Callable[[Tensor], Tensor]
 
 
 def contenders(lengths: Tensor, heads: int, half: bool) -> dict[str, Attention]:
-    """Ours by name, those that run on the device of `lengths` (S,), and two that are not in use."""
+    """Ours by name, those that run on the device of `lengths` (S,), and one that is not in use."""
     usable = [kernel for kernel in Kernel if kernel is Kernel.padded or (lengths.is_cuda and half)]
     found: dict[str, Attention] = {kernel.value: _ours(lengths, heads, kernel) for kernel in usable}
-    return found | {"one by one": _one_by_one(lengths, heads), "nested": _nested(lengths, heads)}
+    return found | {"one by one": _one_by_one(lengths, heads)}
 
 
 def _ours(lengths: Tensor, heads: int, kernel: Kernel) -> Attention:
@@ -38,18 +38,3 @@ def _one_by_one(lengths: Tensor, heads: int) -> Attention:
         return torch.cat(outs)
 
     return by_itself
-
-
-def _nested(lengths: Tensor, heads: int) -> Attention:
-    """PyTorch's nested tensors in their jagged layout."""
-    edges = functional.pad(torch.cumsum(lengths, 0), (1, 0))
-    shortest, longest = int(lengths.min()), int(lengths.max())
-
-    def jagged(qkv: Tensor) -> Tensor:
-        parts = (
-            torch.nested.nested_tensor_from_jagged(x, edges, min_seqlen=shortest, max_seqlen=longest).transpose(1, 2)
-            for x in qkv.unflatten(1, (3, heads, -1)).unbind(1)
-        )
-        return functional.scaled_dot_product_attention(*parts).transpose(1, 2).values().flatten(1)  # pyright: ignore[reportArgumentType]
-
-    return jagged

@@ -22,17 +22,19 @@ class Kernel(Enum):
 
 
 def fastest(device: torch.device) -> Kernel:
-    """The kernel that is used on a device unless an encoder is told another: what `python -m benchmarks.encoder --paths` measured.
+    """The kernel that is used on a device unless an encoder is told another; `python -m benchmarks.encoder --paths` compares them.
 
-    CPU, one thread, ms of processor time, forward / forward and backward, of one layer's attention:
+    CPU, one thread of a busy machine, ms of processor time, forward / forward and backward, of one layer's attention:
 
-        pictures, tokens each, heads x width    padded         one picture at a time    nested tensors
-        16, 4-25, 16 x 64 (ViT-L)               6.0 / 20.8     2.7 / 14.9               40.6 / 102.4
+        pictures, tokens each, heads x width    padded         one picture at a time
+        16, 4-25, 16 x 64 (ViT-L)               6.0 / 20.8     2.7 / 14.9
+        32, 1-48, 6 x 64 (ViT-S)                4.0 / 18.6     3.3 / 13.0
         128, 1-12, 4 x 32 (our training)        2.5 / 9.7      7.2 / 22.9
 
-    One picture at a time is ahead where there are few of them and each is wide, but there attention is a few per cent of a layer.
-    FlexAttention masks in blocks of 128 tokens, which hold ten of our pictures. On CUDA nothing has been measured yet: what is known to
-    run is taken.
+    Padding costs most where lengths differ much: with masks as toys have them (1 to 140 tokens), one picture at a time took less than half
+    as long as padding at ViT-L. It is not in use yet; small networks, such as the default, are faster padded. Nested tensors took
+    40.6 / 102.4 in the first row. FlexAttention masks in blocks of 128 tokens, which hold ten of our pictures. On CUDA nothing has been
+    measured yet: what is known to run is taken.
     """
     return Kernel.padded
 
