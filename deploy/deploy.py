@@ -67,7 +67,7 @@ def _run(cfg: DeployConfig, row: Row, out: Path) -> dict[str, Any]:
     trials = _trials(cfg) if row.simulated else [(None, None)] * cfg.trials
     with open_policy(cfg) as (policy, contract), open_rig(cfg, contract, trials[0][0]) as rig:
         limits = _limits(cfg, rig, speed)
-        contract.check(contract_of(rig.driver, rig.cameras, contract.dt))
+        contract.check(contract_of(rig.driver, rig.cameras, contract.dt, simulated=rig.world is not None))
         calibrations = load_calibrations(cfg.calibration, rig.cameras)
         _check_words(cfg, rig, contract)
         say("the policy fits: " + f"{contract.embodiment}, cameras {', '.join(contract.cameras)}, {1 / contract.dt:.0f} Hz")

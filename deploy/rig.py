@@ -22,7 +22,7 @@ from hardware.segmenter import Segmenter
 from policies.contract import Contract
 from policies.segmenters import open_segmenter
 from policies.segmenters.words import Detector
-from sim.camera import FILM, SIDE, WRIST
+from sim.camera import FILM, SIDE, WRIST, described
 from sim.live import LiveWorld
 from sim.scene import SceneConfig
 
@@ -132,15 +132,16 @@ def limits_of(driver: Driver, speed: float, changes: Mapping[str, Any], *, simul
     return replace(Limits(driver.arm, speed=speed), **values)
 
 
-def contract_of(driver: Driver, cameras: Sequence[Camera], dt: float) -> Contract:
-    """What the rig offers, to be compared with what the policy wants."""
+def contract_of(driver: Driver, cameras: Sequence[Camera], dt: float, *, simulated: bool = False) -> Contract:
+    """What the rig offers, to be compared with what the policy wants. Of simulated cameras it is known where they stand."""
     sizes = {camera.size for camera in cameras}
     if len(sizes) != 1:
         raise DeployError(f"cameras of different sizes: {', '.join(f'{c.name} {c.size[0]}x{c.size[1]}' for c in cameras)}")
     width, height = sizes.pop()
     arm = driver.arm
     names = tuple(camera.name for camera in cameras)
-    return Contract(names, (height, width), tuple(joint.name for joint in arm.joints), arm.gripper, arm.robot, dt)
+    views = {camera.name: described(camera, height) for camera in (SIDE, WRIST) if camera.name in names} if simulated else {}
+    return Contract(names, (height, width), tuple(joint.name for joint in arm.joints), arm.gripper, arm.robot, dt, views=views)
 
 
 def home_of(name: str) -> np.ndarray:

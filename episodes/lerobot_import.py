@@ -19,6 +19,8 @@ from episodes.writer import DatasetWriter
 
 _MASK = 127
 """A pixel of a mask's picture above this is the target's."""
+_TURN = 7.0
+"""No joint is further from its zero [rad]."""
 _SHARD = 20
 """Episodes of a shard."""
 
@@ -84,6 +86,8 @@ def read_episode(
         vectors[name] = values.astype(np.float32) if about else _ours(values.astype(np.float64), n, reading)
         if not np.isfinite(vectors[name]).all():
             raise StoreError(f"{source.path}: {name} of episode {k} is not finite")
+        if not about:
+            _check_units(values.astype(np.float64), n, reading, f"{source.path}: {name} of episode {k}")
     images = {name: source.pictures(name, k) for name in masks}
     seen = {}
     for name, key in masks.items():
@@ -113,6 +117,21 @@ def read_episode(
         success=bool(said["success"]),
         provenance={**said["provenance"], "lerobot": {"folder": source.path.name, "episode": k}},
     )
+
+
+def _check_units(values: np.ndarray, n: int, reading: Reading, whose: str) -> None:
+    """Raises StoreError where numbers (T, n + m) cannot be what they are read as."""
+    turned = np.radians(values[:, :n]) if reading.degrees else values[:, :n]
+    if (most := float(np.abs(turned).max())) > _TURN:
+        hint = "" if reading.degrees else "; are these degrees? Then say degrees=true"
+        raise StoreError(f"{whose}: a joint at {most:.4g} rad{hint}")
+    span = abs(reading.open - reading.shut)
+    low, high = sorted((reading.shut, reading.open))
+    if values[:, n:].size and not low - span / 2 <= values[:, n:].min() <= values[:, n:].max() <= high + span / 2:
+        raise StoreError(
+            f"{whose}: the gripper goes from {values[:, n:].min():g} to {values[:, n:].max():g}, read as shut={reading.shut:g} to "
+            f"open={reading.open:g}; say what it is when shut= and open="
+        )
 
 
 def _ours(values: np.ndarray, n: int, reading: Reading) -> np.ndarray:

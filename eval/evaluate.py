@@ -19,13 +19,14 @@ from eval.fingerprint import assets_digest, checkpoint_digest, digest, fingerpri
 from eval.kept import Kept, write_jpeg
 from eval.outcome import Key, Outcome
 from eval.references import REFERENCES, Reference
-from eval.results import Report, read_json
+from eval.results import Report
 from eval.robosuite_suite import LOOPS, ROBOSUITE, Lab, abroad, check_guest, lab_for, moved
 from eval.sources import open_suite, suite_names
 from eval.suite import CELLS, Suite
 from eval.trial import Rules
 from hardware.api import Policy
-from policies.contract import Contract
+from policies.contract import Contract, read_contract
+from sim.camera import described
 from sim.robots import find_robot
 from sim.scene import SceneConfig
 from sim.simrobot import SimRobot
@@ -190,6 +191,7 @@ class Cell:
             identity = digest([getattr(policy, "__qualname__", ""), policy])
             return Opened(policy, Lab() if guest else self.robot or Simulation(), identity)
         path = open_checkpoint(Path(policy))
+        check_policy(path)  # whole, before a worker starts: in a worker it would be every trial's end
         contract = contract_of(path)
         robot = lab_for(contract) if guest else self.robot or simulation_for(contract, self.suite.objects[0])
         return Opened(Checkpoint(path), robot, checkpoint_digest(path))
@@ -352,7 +354,14 @@ def open_checkpoint(path: Path) -> Path:
 
 def contract_of(checkpoint: Path) -> Contract:
     """What a checkpoint was trained for. Raises PolicyError where it does not say."""
-    return Contract.from_json(read_json(checkpoint / "contract.json"))
+    return read_contract(checkpoint)
+
+
+def check_policy(checkpoint: Path) -> None:
+    """Raises PolicyError where anything in a checkpoint folder is not as it must be."""
+    from policies import load_policy  # imports torch
+
+    load_policy(checkpoint)
 
 
 def simulation_for(contract: Contract, item: Graspable) -> Simulation:
@@ -362,8 +371,8 @@ def simulation_for(contract: Contract, item: Graspable) -> Simulation:
         raise EvalError(f"the policy was trained with pictures of {height} by {width}; the simulation's are square")
     find_robot(contract.embodiment)
     with SimRobot(SceneConfig(item, size=height, robot=contract.embodiment)) as robot:
-        names, arm = tuple(camera.name for camera in robot.config.cameras), robot.arm
-        contract.check(Contract(names, (height, height), arm.joints, len(arm.hand.values), arm.name, robot.dt))
+        views, arm = {camera.name: described(camera, height) for camera in robot.config.cameras}, robot.arm
+        contract.check(Contract(tuple(views), (height, height), arm.joints, len(arm.hand.values), arm.name, robot.dt, views=views))
     return Simulation(height, contract.embodiment)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from episodes.errors import StoreError
@@ -11,6 +12,7 @@ from episodes.info import CameraInfo, DatasetInfo, check_name
 from hardware.api import Observation
 from policies.errors import PolicyError
 from policies.guard.folder import shown
+from policies.guard.table import read_table
 from policies.views import check_views, found_at
 
 UNITS = {"qpos": "rad", "gripper": "0 closed to 1 open", "images": "RGB uint8, row 0 on top", "time": "s"}
@@ -114,6 +116,14 @@ class Contract:
     def with_policy(self, chunk: int, execute: int, history: int) -> Contract:
         """The same robot and cameras, for a policy."""
         return replace(self, chunk=chunk, execute=execute, history=history)
+
+
+def read_contract(checkpoint: Path) -> Contract:
+    """What a checkpoint folder says that its policy was trained for; imports no torch. Raises PolicyError."""
+    try:
+        return Contract.from_json(read_table(checkpoint / "contract.json"))
+    except PolicyError as error:
+        raise PolicyError(f"checkpoint {checkpoint}: {error}") from None
 
 
 def _names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:

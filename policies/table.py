@@ -13,6 +13,7 @@ import numpy as np
 from episodes.dataset import Dataset
 from policies.errors import PolicyError
 from policies.selection import Selected
+from policies.units import check_motion, check_points
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,11 @@ def read_table(dataset: Dataset | Selected, stride: int, holdout: float, seed: i
         for name, value in (("proprioception", proprio), ("actions", signals.actions)):
             if not np.isfinite(value).all():
                 raise PolicyError(f"episode {i} of the dataset has {name} that are not finite")
+        check_motion(proprio, signals.actions, dataset.info.robot, dataset.info.joints, f"episode {i} of the dataset")
         rows["proprio"].append(proprio)
         rows["actions"].append(np.asarray(signals.actions, np.float32))
         rows["labelled"].append(np.asarray(signals.labelled, bool))
-        rows["grasp"].append(grasps_of(provenance, rows["labelled"][-1]))
+        rows["grasp"].append(_grasps(provenance, rows["labelled"][-1], f"episode {i} of the dataset"))
         toys.append(json.dumps(provenance.get("toy", i), sort_keys=True))
     frames = [frames_of(int(n), i, stride) for i, n in enumerate(lengths)]
     held = held_out_episodes(toys, holdout, seed)
@@ -88,6 +90,18 @@ def held_out_episodes(toys: Sequence[str], share: float, seed: int) -> np.ndarra
     n = min(max(1, round(share * len(known))), len(known) - 1) if share else 0
     chosen = set(np.random.default_rng([seed, 17]).permutation(known)[:n].tolist())
     return np.array([toy in chosen for toy in toys])
+
+
+def _grasps(provenance: Mapping[str, Any], labelled: np.ndarray, whose: str) -> np.ndarray:
+    """`grasps_of`, checked. Raises PolicyError."""
+    try:
+        found = grasps_of(provenance, labelled)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise PolicyError(f"{whose}: its grasp is malformed ({type(error).__name__}: {error}); pos [m] and yaw [rad] are wanted") from None
+    if np.isinf(found).any():
+        raise PolicyError(f"{whose}: its grasp is not finite")
+    check_points(found[:, :3], whose)
+    return found
 
 
 def grasps_of(provenance: Mapping[str, Any], labelled: np.ndarray) -> np.ndarray:

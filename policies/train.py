@@ -156,6 +156,8 @@ def open_sampler(cfg: TrainConfig, dataset: Dataset | Selected, blend: Blend | N
     )
     if not len(sampler.train_frames):
         raise PolicyError(f"{cfg.mixture or cfg.data} holds no labelled step to train on")
+    if not cache.silhouette[:, 0].any():
+        raise PolicyError(f"{cfg.mixture or cfg.data}: the object is in view of no camera at any step; its masks are empty")
     if blend is not None:
         blend.check(cache.table.frame[sampler.train_frames])
     return sampler, contract

@@ -18,6 +18,9 @@ from torch import Tensor
 
 from policies.contract import Contract
 from policies.errors import PolicyError
+from policies.guard.sums import SUMS, check_sums, write_sums
+from policies.guard.table import read_table
+from policies.guard.tensors import read_header
 from policies.peers.kind import ACTION, PICTURE, STATE, config_of, contract_for, network_of, quietly, settings_of
 
 MARK = "peer.json"
@@ -27,7 +30,7 @@ FORMAT = 1
 WEIGHTS = "model.safetensors"
 STATS = "policy_preprocessor_step_3_normalizer_processor.safetensors"
 """Where LeRobot keeps what it normalises by."""
-_FILES = {MARK, WEIGHTS, STATS, "config.json", "contract.json", "fingerprint.json", "training_state", "policy_preprocessor.json"}
+_FILES = {MARK, WEIGHTS, STATS, "config.json", "contract.json", "fingerprint.json", "training_state", "policy_preprocessor.json", SUMS}
 _FILES |= {"policy_postprocessor.json", "policy_postprocessor_step_0_unnormalizer_processor.safetensors"}
 """All that there may be."""
 
@@ -78,6 +81,7 @@ def save_peer(path: Path, peer: Peer, network: Any, train_state: Any) -> None:
         for name, table in tables.items():
             (temporary / name).write_text(json.dumps(table, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         train_state(temporary)
+        write_sums(temporary)
         for file in temporary.rglob("*"):
             if file.is_file():
                 with open(file, "rb") as f:
@@ -113,6 +117,7 @@ def load_peer(path: Path, device: str = "cpu") -> tuple[Peer, Any]:
         stats = _stats(_tensors(path, STATS), contract)
         network = network_of(config)
         network.load_state_dict(_fitting(_tensors(path, WEIGHTS), network.state_dict()))
+        check_sums(path, (MARK, "contract.json", "fingerprint.json", STATS, WEIGHTS))
         return Peer(config, contract, stats, told["masked"], _table(path, "fingerprint.json")), network.eval()
     except PolicyError as error:
         raise PolicyError(f"checkpoint {path}: {error}") from None
@@ -166,21 +171,12 @@ def _stats(flat: Mapping[str, Tensor], contract: Contract) -> dict[str, dict[str
 
 
 def _tensors(path: Path, name: str) -> dict[str, Tensor]:
+    read_header(path / name)
     try:
         return load_file(path / name)
-    except FileNotFoundError:
-        raise PolicyError(f"{name} is missing") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise PolicyError(f"{name} is damaged ({error})") from None
 
 
 def _table(path: Path, name: str) -> dict[str, Any]:
-    try:
-        found = json.loads((path / name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PolicyError(f"{name} is missing") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise PolicyError(f"{name} is damaged ({error})") from None
-    if not isinstance(found, dict):
-        raise PolicyError(f"{name} holds no table")
-    return found
+    return read_table(path / name)
