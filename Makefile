@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE  # compiling torch again in every process would
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 
-.PHONY: help setup demo test check format test-all build clean
+.PHONY: help setup demo test check format test-all build bundle clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -39,6 +39,9 @@ test-all: check  ## check, then every test that this machine can run
 
 build: setup  ## the wheel, then a smoke test of it in a fresh environment
 	@tools/build.sh
+
+bundle: setup  ## bundle/ for servers without a network (HAS=FILE, ROBOTS=panda,ur5e, FULL=1: docs/servers.md)
+	@$(BIN)/python tools/bundle.py $(if $(FULL),--full) $(if $(HAS),--has "$(HAS)") $(if $(ROBOTS),--robots "$(ROBOTS)")
 
 clean:  ## removes what was built; keeps .venv, data and runs
 	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -19,6 +19,16 @@ OUTLINE = (0, 235, 255)
 INK, PAPER, RIM = (40, 40, 40), (255, 255, 255), (0, 0, 0)
 
 
+def lacking() -> str:
+    """Why films cannot be written here, one line; empty where they can. Servers may be without OpenCV or ffmpeg (docs/servers.md)."""
+    try:
+        cv2.resize  # noqa: B018  a stand-in of a bundle says here what is missing
+        get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        return str(error)
+    return ""
+
+
 def enlarge(image: np.ndarray, height: int) -> np.ndarray:
     """A picture (H, W, 3) brought to `height` pixels, the sides in proportion."""
     width = max(1, round(image.shape[1] * height / image.shape[0]))

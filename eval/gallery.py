@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from episodes.picture import filmstrip, write_video
+from episodes.picture import filmstrip, lacking, write_video
 from eval.bench import Bench, Job, Stand
 from eval.evaluate import Cell, Crew, Opened, Opener, parts_folder
 from eval.film import Film
@@ -65,13 +66,16 @@ def record(
 
 
 def record_all(wanted: Sequence[Wanted], *, out: Path, crew: Crew | None = None) -> list[tuple[Clip, ...]]:
-    """Records trials of several results with one set of workers; the clips of each."""
+    """Records trials of several results with one set of workers; the clips of each. Where films cannot be written, one line says why, and
+    what is there already is all."""
+    if (lack := lacking()) and any(one.rows for one in wanted):
+        print(f"no films: {lack}", file=sys.stderr)
     stands: list[Stand] = []
     opened: dict[tuple[Opener, Any], Opened] = {}
     jobs, folders = [], []
     for one in wanted:
         folder = parts_folder(out, one.report) / "films"
-        todo = {row.key[1:] for row in one.rows if not clip_of(folder, row).video.exists()}
+        todo = {row.key[1:] for row in one.rows if not lack and not clip_of(folder, row).video.exists()}
         trials = [trial for trial in one.cell.suite.trials if trial.key in todo]
         if trials and (one.cell.policy, one.cell.robot) not in opened:
             opened[one.cell.policy, one.cell.robot] = one.cell.open()

@@ -41,16 +41,17 @@ SERVER = ("torch", "numpy")
 CORE = (
     *("accelerate", "coacd", "fast-simplification", "gymnasium", "hydra-core", "imageio-ffmpeg", "jinja2", "manifold3d", "matplotlib"),
     *("mujoco", "numcodecs", "omegaconf", "pillow", "psutil", "pyarrow", "pyopengl", "pyyaml", "rich", "ruckig", "safetensors", "scipy"),
-    *("tqdm", "trimesh", "zarr"),
+    *("tensorboard", "tqdm", "trimesh", "zarr"),
 )
 """What doctor, toys, objects, collect, train, eval, sweep, compare, study and demo import."""
-MORE = ("opencv-python-headless", "lavavu-osmesa", "tensorboard", "timm")
-"""What `--full` adds: augment, perturbations of masks and pictures, rendering without a GPU, TensorBoard, pretrained backbones."""
-UNUSED = ("hf-xet", "fonttools", "jupyter-server-proxy", "numpy-quaternion")
-"""Requirements of requirements that nothing of ours ever imports: downloads from the hub, figures as PDF, a notebook."""
+MORE = ("opencv-python-headless", "lavavu-osmesa", "timm")
+"""What `--full` adds: augment, perturbations of masks and pictures, rendering without EGL, films, pretrained backbones."""
+UNUSED = ("grpcio", "hf-xet", "jupyter-server-proxy", "markdown", "numpy-quaternion", "tensorboard-data-server", "werkzeug")
+"""Requirements of requirements that nothing of ours imports: downloads from the hub, a notebook, TensorBoard's pages (it only writes)."""
 PLATFORM = "x86_64-manylinux_2_28"
 CUTS: Mapping[str, tuple[str, ...]] = {
     "*": ("*/tests/*", "*/testing/data/*", "*/__pycache__/*", "*.pyi", "*.pxd", "*.pyx", "*.pxi", "*.a"),
+    "fonttools": ("fontTools/*.so", "fontTools/*.c"),  # faster copies of its own Python
     "lavavu-osmesa": ("lavavu/*.js", "lavavu/html/*", "lavavu/font/*"),
     "pyarrow": (
         *("pyarrow/include/*", "pyarrow/includes/*", "pyarrow/src/*", "pyarrow/libarrow_python.so", "pyarrow/libarrow_python.so.*.*"),
@@ -58,8 +59,8 @@ CUTS: Mapping[str, tuple[str, ...]] = {
         *("pyarrow/*_parquet_encryption*", "pyarrow/_pyarrow_cpp_tests*"),
     ),
     "matplotlib": ("matplotlib/mpl-data/sample_data/*", "matplotlib/mpl-data/images/*", "mpl_toolkits/*"),
-    "ruckig": ("include/*", "lib64/*"),
     "scipy": ("scipy/datasets/*",),
+    "tensorboard": ("tensorboard/webfiles.zip",),
 }
 """What is cut out of packages, by name ("*": of all): tests, headers, and parts that no verb uses. Licences are never cut."""
 FFMPEG = ("imageio_ffmpeg/binaries/ffmpeg-*",)
@@ -76,7 +77,6 @@ HOUSEHOLD = tuple(f"objects/{name}.xml" for name in ("bottle", "bread", "can", "
 ABSENT = {
     "cv2": "OpenCV (opencv-python-headless)",
     "timm": "timm",
-    "tensorboard": "TensorBoard",
 }
 """Modules that a core bundle leaves out and that rooms import at their top or when asked: by name, what to install."""
 _STAND_IN = '''"""Stands in for a package that this bundle leaves out; what is imported but not used does not matter."""
@@ -101,10 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Makes the bundle; the exit code. The last line of stdout is a summary as JSON."""
     parser = argparse.ArgumentParser(prog="make bundle", description="packs what a server with Python 3.12 and torch needs")
     parser.add_argument("--out", type=Path, default=ROOT / "bundle")
-    parser.add_argument("--full", action="store_true", help="OpenCV, ffmpeg, TensorBoard, timm, a renderer without GPU too; no limit")
+    parser.add_argument("--full", action="store_true", help="OpenCV, ffmpeg, timm, a renderer without EGL too; no limit")
     parser.add_argument("--has", type=Path, help="what the server has, as `python3 -m pip list --format=freeze` says there: left out")
     parser.add_argument("--robots", default="panda", help=f"with commas, of: {', '.join(ROBOTS)}")
-    parser.add_argument("--preset", type=int, default=9, choices=range(10), help="of xz: 9 is small, 1 is fast")
+    parser.add_argument("--preset", type=int, default=6, choices=range(10), help="of xz: 1 is fast, 6 small; above, nothing is gained")
     given = parser.parse_args(argv)
     try:
         summary = make(given.out, full=given.full, has=given.has, robots=given.robots.split(","), preset=given.preset)
@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make(out: Path, *, full: bool = False, has: Path | None = None, robots: Sequence[str] = ("panda",), preset: int = 9) -> dict:
+def make(out: Path, *, full: bool = False, has: Path | None = None, robots: Sequence[str] = ("panda",), preset: int = 6) -> dict:
     """Makes the bundle in a folder, in place of an older one; returns the summary. Raises BundleError."""
     if out.exists() and not (out / "bundle.json").is_file():
         raise BundleError(f"{out} is there and is no bundle; --out=FOLDER names another")
@@ -224,7 +224,7 @@ def _install(site: Path, pins: Mapping[str, str], work: Path) -> None:
     (wheel,) = (work / "dist").glob("cezanne-*.whl")
     _call([uv, "pip", "install", "--quiet", *target, "--requirement", str(listed)])
     _call([uv, "pip", "install", "--quiet", *target, str(wheel)])
-    for name in ("bin", "share", ".lock"):
+    for name in ("bin", "include", "lib64", "share", ".lock"):
         path = site / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
@@ -270,7 +270,8 @@ def trim(site: Path, also: Mapping[str, tuple[str, ...]]) -> dict[str, dict]:
 
 
 def model_files(assets: Path, models: Iterable[str]) -> set[Path]:
-    """Models of robosuite's library and every file that they name, relative to it. Raises BundleError where one is missing."""
+    """Models of robosuite's library and every file that they name, relative to it; what robosuite lacks itself is passed over, for what is
+    packed is tried afterwards. Raises BundleError where a model is missing."""
     found = set()
     for name in models:
         if not (assets / name).is_file():
@@ -282,9 +283,8 @@ def model_files(assets: Path, models: Iterable[str]) -> set[Path]:
         for item in root.iter():
             if file := item.get("file"):
                 path = Path(os.path.normpath(home / folders.get(item.tag, "") / file))
-                if not path.is_file():
-                    raise BundleError(f"{name} names {file}, which robosuite does not have")
-                found.add(path.relative_to(assets))
+                if path.is_file():
+                    found.add(path.relative_to(assets))
     return found
 
 
@@ -323,7 +323,7 @@ def _prove(site: Path, robots: Sequence[str], work: Path) -> None:
 def pack(folder: Path, archive: Path, preset: int) -> None:
     """One solid .tar.xz of a folder: the same files give the same bytes."""
     kinds = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: (path.suffix, path.name, path.as_posix()))
-    code = {"id": lzma.FILTER_LZMA2, "preset": preset | (lzma.PRESET_EXTREME if preset == 9 else 0), "dict_size": 64 << 20}
+    code = {"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": 64 << 20}
     with (
         lzma.open(archive, "wb", format=lzma.FORMAT_XZ, check=lzma.CHECK_SHA256, filters=[{"id": lzma.FILTER_X86}, code]) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar,
