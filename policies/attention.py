@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -17,26 +18,27 @@ class Kernel(Enum):
 
     padded = "padded"
     """Pictures of similar length are padded to the longest and go through `scaled_dot_product_attention` together. Runs everywhere."""
+    single = "single"
+    """A call for each picture: nothing is padded. Runs everywhere; pays where a token is wide and there is no GPU."""
     varlen = "varlen"
     """FlashAttention on the packed tokens themselves: CUDA, float16 or bfloat16."""
 
 
-def fastest(device: torch.device) -> Kernel:
-    """The kernel that is used on a device unless an encoder is told another; `python -m benchmarks.encoder --paths` compares them.
+def fastest(device: torch.device, dim: int) -> Kernel:
+    """The kernel for tokens of width `dim` on a device, unless an encoder is told another; `python -m benchmarks.encoder --paths` compares.
 
     CPU, one thread of a busy machine, ms of processor time, forward / forward and backward, of one layer's attention:
 
-        pictures, tokens each, heads x width    padded         one picture at a time
+        pictures, tokens each, heads x width    padded         single
         16, 4-25, 16 x 64 (ViT-L)               6.0 / 20.8     2.7 / 14.9
         32, 1-48, 6 x 64 (ViT-S)                4.0 / 18.6     3.3 / 13.0
         128, 1-12, 4 x 32 (our training)        2.5 / 9.7      7.2 / 22.9
 
-    Padding costs most where lengths differ much: with masks as toys have them (1 to 140 tokens), one picture at a time took less than half
-    as long as padding at ViT-L. It is not in use yet; small networks, such as the default, are faster padded. Nested tensors took
-    40.6 / 102.4 in the first row. FlexAttention masks in blocks of 128 tokens, which hold ten of our pictures. On CUDA nothing has been
-    measured yet: what is known to run is taken.
+    Padding costs most where lengths differ much, as those of toys' masks do (1 to 140 tokens). Nested tensors took 40.6 / 102.4 in the
+    first row. FlexAttention masks in blocks of 128 tokens, which hold ten of our pictures. On CUDA nothing has been measured yet: what is
+    known to run is taken.
     """
-    return Kernel.padded
+    return Kernel.single if device.type == "cpu" and dim >= 384 else Kernel.padded
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Runs:
-    """The tokens of each picture side by side, without padding: what a variable-length kernel reads."""
+    """The tokens of each picture side by side, without padding: what kernels without padding read."""
 
     order: Tensor | None
     """Token at each place, (N + filler,); None where they lie so already."""
@@ -62,6 +64,8 @@ class Runs:
     edges: Tensor
     """First place of each picture, then N, (S + 1,) i32."""
     longest: int
+    lengths: tuple[int, ...] | None
+    """Tokens of each picture, for `Kernel.single`; None for `Kernel.varlen`."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Layout:
     """Zero tokens after the others, which belong to no picture and take part in nothing; their rows are the last of the buffer."""
     groups: tuple[Group, ...]
     runs: Runs | None = None
-    """For `Kernel.varlen`; None for `Kernel.padded`."""
+    """None for `Kernel.padded`."""
 
 
 def make_layout(lengths: Tensor, extra: int = 0, multiple: int = 1, groups: int = 3, kernel: Kernel = Kernel.padded) -> Layout:
@@ -112,17 +116,18 @@ def make_layout(lengths: Tensor, extra: int = 0, multiple: int = 1, groups: int 
         row += longest * (b - a)
     filler = -len(picture) % multiple
     slot = torch.cat([first_row[picture] + within, torch.arange(row, row + filler, device=device)])
-    runs = _runs(total, picture, filler, bool(extra), int(by_length[-1])) if kernel is Kernel.varlen else None
+    runs = None if kernel is Kernel.padded else _runs(total, picture, filler, bool(extra), int(by_length[-1]), kernel)
     return Layout(total, picture, slot, row + filler, filler, tuple(made), runs)
 
 
-def _runs(total: Tensor, picture: Tensor, filler: int, scattered: bool, longest: int) -> Runs:
+def _runs(total: Tensor, picture: Tensor, filler: int, scattered: bool, longest: int, kernel: Kernel) -> Runs:
     """The runs of pictures of `total` (S,) tokens that belong to `picture` (N,); scattered: whether they do not lie side by side yet."""
     edges = functional.pad(torch.cumsum(total, 0), (1, 0)).to(torch.int32)
+    lengths = tuple(total.tolist()) if kernel is Kernel.single else None
     if not scattered:
-        return Runs(None, None, edges, longest)
+        return Runs(None, None, edges, longest, lengths)
     order = torch.argsort(functional.pad(picture, (0, filler), value=len(total)), stable=True)
-    return Runs(order, torch.argsort(order), edges, longest)
+    return Runs(order, torch.argsort(order), edges, longest, lengths)
 
 
 class _Pad(torch.autograd.Function):
@@ -172,7 +177,7 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 def attend(qkv: Tensor, layout: Layout, heads: int) -> Tensor:
     """Attention within each picture of packed queries, keys and values (N + filler, 3D): (N + filler, D)."""
-    return _padded(qkv, layout, heads) if layout.runs is None else _varlen(qkv, layout, heads)
+    return _padded(qkv, layout, heads) if layout.runs is None else _unpadded(qkv, layout, layout.runs, heads)
 
 
 def _padded(qkv: Tensor, layout: Layout, heads: int) -> Tensor:
@@ -190,15 +195,20 @@ def _padded(qkv: Tensor, layout: Layout, heads: int) -> Tensor:
     return unpad(torch.cat(outs), layout)
 
 
-def _varlen(qkv: Tensor, layout: Layout, heads: int) -> Tensor:
-    """By the variable-length kernel."""
-    runs, n = layout.runs, len(layout.picture)
-    assert runs is not None
+def _unpadded(qkv: Tensor, layout: Layout, runs: Runs, heads: int) -> Tensor:
+    """On the tokens themselves, those of each picture side by side."""
+    n = len(layout.picture)
     rows = qkv if runs.order is None else qkv[runs.order]
     q, k, v = rows[:n].unflatten(1, (3, heads, -1)).unbind(1)  # (N, H, D/H) each
-    o = _flash(q, k, v, runs).flatten(1)  # (N, D)
+    o = (_flash(q, k, v, runs) if runs.lengths is None else _single(q, k, v, runs.lengths)).flatten(1)  # (N, D)
     o = functional.pad(o, (0, 0, 0, layout.filler))
     return o if runs.back is None else o[runs.back]
+
+
+def _single(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Attention within each of the runs, one after another, (N, H, D/H)."""
+    parts = zip(*(x.transpose(0, 1)[None].split(lengths, 2) for x in (q, k, v)), strict=True)  # (1, H, L, D/H) each
+    return torch.cat([_sdpa(a, b, c, None) for a, b, c in parts if a.shape[2]] or [q.transpose(0, 1)[None]], 2)[0].transpose(0, 1)
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, runs: Runs) -> Tensor:

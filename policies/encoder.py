@@ -70,7 +70,7 @@ class Encoder(nn.Module):
         with torch.autocast(patches.pixels.device.type, enabled=False):  # cheap, and pixels stay exact
             x = self.embed(patches, jitter)  # (N, D)
         others = self.others(patches.camera)
-        kernel = self.kernel or fastest(x.device)
+        kernel = self.kernel or fastest(x.device, x.shape[1])
         layout = make_layout(patches.lengths, extra=len(others), multiple=few_shapes(x.device), kernel=kernel)
         if others or layout.filler:
             x = torch.cat([x, *others, x.new_zeros(layout.filler, x.shape[1])])
