@@ -29,7 +29,7 @@ PAPER = {
 FAMILY = {
     "det": "detection pooling",
     "box": "detection pooling by the box",
-    "crop": "crop around the mask, resized",
+    "crop": "crop around the mask",
     "det_patch": "detection pooling as in the paper",
     "det_masked": "masked pooling only",
     "channel": "mask as fourth channel",
@@ -99,7 +99,7 @@ class Profile:
 
 
 _BEST = Cell("best", "detection pooling, patches of 8 px, 1,900 steps", 220, 660, ("policy=det", "steps=1900", "threads=1"), 16, "best")
-_ACT, _DIFFUSION = "ACT, LeRobot's, no mask", "Diffusion Policy, LeRobot's, no mask"
+_ACT, _DIFFUSION = "ACT of LeRobot's, no mask", "Diffusion Policy of LeRobot's, no mask"
 _CPU_PEERS = (Cell("act", _ACT, 220, 220, ("policy=lerobot:act_cpu", "steps=600", "threads=1"), 4, "peer"),)
 _GPU_PEERS = (
     Cell("act", _ACT, 250, 2500, ("policy=lerobot:act", "steps=50000", "batch=64"), 16, "peer"),
@@ -115,7 +115,7 @@ PROFILES = {
 }
 STUDY = Study(
     "paper",
-    "Does detection pooling beat every other pooling, and how does it grow?",
+    "Does detection pooling beat every other pooling?",
     "demonstrations",
     lambda profile: (),
     lambda results: [],
@@ -152,10 +152,16 @@ def results(profile: Profile, out: Path) -> list[Result]:
     return found
 
 
+def _family(found: Sequence[Result], profile: Profile) -> list[Result]:
+    """All poolings at the most demonstrations."""
+    names = {_label(cell, profile) for cell in profile.cells() if cell.part == "family" and cell.demos == max(profile.counts)}
+    return [result for result in found if result.arm.label in names]
+
+
 def _drawn(found: Sequence[Result], profile: Profile) -> list[Result]:
     """What the figure shows: bars of the family, or curves where it was tried at several numbers of demonstrations."""
     if len(profile.counts) == 1:
-        return [replace(result, arm=replace(result.arm, x=None)) for result in found if ", " not in result.arm.label] or list(found)
+        return [replace(result, arm=replace(result.arm, x=None)) for result in _family(found, profile)] or list(found)
     return [result for result in found if result.arm.curve in FAMILY.values()]
 
 
@@ -166,8 +172,7 @@ def _label(cell: Cell, profile: Profile) -> str:
 
 def answer(found: Sequence[Result], profile: Profile) -> list[str]:
     """Paired differences to detection pooling at equal data and steps."""
-    names = {_label(cell, profile) for cell in profile.cells() if cell.part == "family" and cell.demos == max(profile.counts)}
-    family = [result for result in found if result.arm.label in names]
+    family = _family(found, profile)
     first = FAMILY["det"]
     return against(family, first) if len(family) > 1 and any(r.arm.label == first for r in family) else []
 
