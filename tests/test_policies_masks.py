@@ -145,8 +145,9 @@ def test_a_border_in_the_next_patch_is_seen_by_distance_alone(masking: Masking) 
     two[..., 8:16, 16:18] = True
     made = [encoder(EncoderConfig(Pooling.det, m, patch=8, dim=32, layers=1, heads=2), cameras=1) for m in (Masking.pixel, masking)]
     first = [[model.embed(model.cut(images, mask))[0] for mask in (one, two)] for model in made]
-    assert torch.allclose(*first[0], atol=1e-5)
-    assert not torch.allclose(*first[1], atol=1e-2)
+    (plain, same), (far, near) = first
+    assert torch.allclose(plain, same, atol=1e-5)
+    assert not torch.allclose(far, near, atol=1e-2)
 
 
 @pytest.mark.parametrize("masking", RELIEFS)
@@ -236,7 +237,7 @@ def test_an_object_out_of_view_of_one_camera_changes_nothing_for_the_others(pool
         blind = pooling in (Pooling.mean, Pooling.cls, Pooling.attention, Pooling.keypoints)
         assert blind == ((out - whole)[~others].abs().max() < 2e-6)
         if FORMS[pooling].outlined:  # nothing is known, but which camera it is
-            assert torch.equal(out[0, camera], model.pooling.absent[camera])  # pyright: ignore[reportAttributeAccessIssue]
+            assert torch.equal(out[0, camera], model.pooling.absent[camera])  # pyright: ignore[reportAttributeAccessIssue, reportIndexIssue]
         torch.autograd.backward(out.sum())
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
