@@ -160,7 +160,8 @@ def _config(table: Mapping[str, Any]) -> PolicyConfig:
     try:
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(PolicyConfig), OmegaConf.create(said)))
     except (ValueError, TypeError, OmegaConfBaseException) as error:
-        raise PolicyError(f"config.json: {shown(str(error).splitlines()[0], 300)}") from None
+        where = f"{key}: " if (key := getattr(error, "full_key", None)) else ""
+        raise PolicyError(f"config.json: {where}{shown(str(error).splitlines()[0], 300)}") from None
     assert isinstance(config, PolicyConfig)
     if config.encoder.backbone and not BACKBONE.fullmatch(config.encoder.backbone):
         raise PolicyError(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from assets.objects import ObjectError, open_objects
@@ -38,13 +39,16 @@ DEEDS = {
 
 
 class Server:
-    """Knows the process, and asks it. A context manager."""
+    """Knows the process, and asks it. A context manager. `module` has the `serve` that it runs."""
+
+    def __init__(self, module: str = "hostile_child") -> None:
+        self.module = module
 
     def __enter__(self) -> Server:
         root = Path(__file__).resolve().parents[1]
         path = os.pathsep.join((str(root), str(root / "tests")))
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from hostile_child import serve; serve()"],
+            [sys.executable, "-c", f"from {self.module} import serve; serve()"],
             env=os.environ | {"MUJOCO_GL": "disable", "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -67,14 +71,14 @@ class Server:
         return went, found
 
 
-def serve() -> None:
+def serve(deeds: Mapping[str, Callable[..., object]] = DEEDS, refusal: type[Exception] = ObjectError) -> None:
     """Reads deeds, one a line; answers [went well, what came of it, memory taken (bytes)]."""
     for line in sys.stdin:
         deed, *paths = json.loads(line)
         source, sink = os.pipe()
         child = os.fork()
         if not child:
-            _copy(sink, deed, [os.fsdecode(bytes.fromhex(p)) for p in paths])
+            _copy(sink, deeds[deed], refusal, [os.fsdecode(bytes.fromhex(p)) for p in paths])
         os.close(sink)
         with os.fdopen(source) as answers:
             answer = answers.read()
@@ -84,7 +88,7 @@ def serve() -> None:
         print(answer, flush=True)
 
 
-def _copy(sink: int, deed: str, paths: list[str]) -> None:
+def _copy(sink: int, deed: Callable[..., object], refusal: type[Exception], paths: list[str]) -> None:
     code = 1
     try:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -94,8 +98,8 @@ def _copy(sink: int, deed: str, paths: list[str]) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         signal.alarm(WAIT)
         try:
-            answer = [True, DEEDS[deed](*paths)]
-        except ObjectError as error:
+            answer = [True, deed(*paths)]
+        except refusal as error:
             answer = [False, str(error)]
         taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
         os.write(sink, json.dumps([*answer, taken]).encode())
