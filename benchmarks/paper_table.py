@@ -100,7 +100,7 @@ class Profile:
 
 _BEST = Cell("best", "detection pooling, patches of 8 px, 1,900 steps", 220, 660, ("policy=det", "steps=1900", "threads=1"), 16, "best")
 _ACT, _DIFFUSION = "ACT of LeRobot's, no mask", "Diffusion Policy of LeRobot's, no mask"
-_CPU_PEERS = (Cell("act", _ACT, 220, 220, ("policy=lerobot:act_cpu", "steps=315", "threads=1"), 4, "peer"),)
+_CPU_PEERS = (Cell("act", _ACT, 220, 220, ("policy=lerobot:act_cpu", "steps=361", "threads=1"), 4, "peer"),)
 _GPU_PEERS = (
     Cell("act", _ACT, 250, 2500, ("policy=lerobot:act", "steps=50000", "batch=64"), 16, "peer"),
     Cell("diffusion", _DIFFUSION, 250, 2500, ("policy=lerobot:diffusion", "steps=50000", "batch=64"), 16, "peer"),

@@ -83,7 +83,7 @@ def test_an_export_is_all_or_nothing(ours: Path, tmp_path: Path, monkeypatch: py
     pytest.importorskip("datasets")
     import episodes.lerobot_export as module
 
-    monkeypatch.setattr(module, "frames", lambda episode: 1 / 0)
+    monkeypatch.setattr(module, "frames", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(ConvertConfig(str(ours), str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
