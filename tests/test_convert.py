@@ -164,7 +164,9 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, ours: Path) -> Non
     with pytest.raises(StoreError, match="camera 'side' has no mask of the target"):
         run(ConvertConfig(str(bare), str(tmp_path / "a")))
     with pytest.raises(StoreError, match=r"observation\.state of episode 1 is not finite"):
-        run(ConvertConfig(str(recorded(tmp_path / "nan", spoil="nan")), str(tmp_path / "b")))
+        run(ConvertConfig(str(recorded(tmp_path / "nan", spoil="nan")), str(tmp_path / "b"), degrees=True, open=100.0))
+    with pytest.raises(StoreError, match="are these degrees"):
+        run(ConvertConfig(str(tmp_path / "nan"), str(tmp_path / "b")))
     with pytest.raises(StoreError, match="4 of them the gripper's"):
         run(ConvertConfig(str(recorded(tmp_path / "wide")), str(tmp_path / "c"), gripper=4))
     with pytest.raises(StoreError, match="data=FOLDER and out=FOLDER"):
