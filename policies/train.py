@@ -176,14 +176,14 @@ def _loop(cfg: TrainConfig, trainer: Trainer, out: Path, trial: Trial | None) ->
             while trainer.progress < 1:
                 with patient(trainer.asked):
                     trainer.train_step()
-                if trainer.stopped:
-                    raise KeyboardInterrupt
                 if trainer.step % cfg.log_every == 0:
                     entry = trainer.flush()
                     log.write(trainer.step, entry)
                     bar.set_postfix_str(f"step {trainer.step}, loss {entry['loss']:.3f}", refresh=False)
                 if trainer.step % cfg.validate_every == 0:
                     log.write(trainer.step, trainer.validate())
+                if trainer.stopped:
+                    raise KeyboardInterrupt
                 bar.n = min(100.0, round(100 * trainer.progress, 1))
                 bar.update(0)
                 by_steps = cfg.checkpoint_steps and trainer.step % cfg.checkpoint_steps == 0

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -143,6 +143,15 @@ run(tiny_train(Path(sys.argv[1]), Path(sys.argv[2]), steps=120, checkpoint_steps
     assert weights[0] == weights[1]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, also where a shell started the tests in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_waits_for_the_step_and_a_second_one_does_not(data: Path, tmp_path: Path) -> None:
     cfg = tiny_train(data, tmp_path / "whole", steps=12)
     run(cfg)
