@@ -26,7 +26,7 @@ def export(dataset: Dataset, out: Path, *, videos: bool, masks: bool = True, wat
         dataset: at a whole number of steps a second.
         out: must not be there yet.
         videos: pictures as video (small, a little lost), or as PNG (large, exact).
-        masks: whether it holds masks, whose every bit LeRobot counts quantiles of: without them it is written in half the time.
+        masks: whether it holds masks, whose every bit LeRobot counts quantiles of, which takes time.
         watch: is called after each episode.
 
     What it holds, frame by frame: `observation.images.CAMERA`; `mask.CAMERA`, the target's pixels, packed eight to a byte in raster order

@@ -29,6 +29,7 @@ from policies.head import draw_noise
 from policies.jitter import draw_jitter
 from policies.network import Batch
 from policies.patches import Patches, cut, thin
+from policies.schedule import paces, taken_over
 
 MASK = "observation.mask."
 """Where an environment or a robot says which pixels are the target's: + CAMERA, (B, H, W)."""
@@ -96,12 +97,8 @@ class CezannePolicy(PreTrainedPolicy):
 
     def get_optim_params(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """What is trained; a pretrained backbone at a share of the learning rate."""
-        encoder = self.network.encoder
-        known = {id(weight) for _, weight in encoder.pretrained()} if isinstance(encoder, PretrainedEncoder) else set()
-        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
-        slow, fast = [w for w in trained if id(w) in known], [w for w in trained if id(w) not in known]
-        rates = ((fast, self.config.lr), (slow, self.config.lr * self.config.backbone_lr))
-        return [{"params": weights, "lr": rate} for weights, rate in rates if weights]
+        groups = paces(self.network, self.config.backbone_lr)
+        return [{"params": group["params"], "lr": self.config.lr * group["share"]} for group in groups]
 
     # --- in training
 
@@ -114,8 +111,7 @@ class CezannePolicy(PreTrainedPolicy):
     @torch.no_grad()
     def update(self) -> None:
         """Moves the average; LeRobot calls it after every step of the optimiser."""
-        step = float(self.updates)
-        share = 1 - min(self.config.ema, (2 + step) / (11 + step))
+        share = taken_over(self.config.ema, int(self.updates))
         for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
             if weight.requires_grad:
                 mean.lerp_(weight, share)

@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from policies.network import Batch, PolicyNetwork
 from policies.part import part
 from policies.patience import Asked
 from policies.sampler import Sampler
+from policies.schedule import paces, rate, taken_over
 from policies.team import Team, gathered, laid_like
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -84,7 +84,8 @@ class Trainer:
         self._weights: list[torch.Tensor] = list(self._trained.values())
         averages = dict(self.average.named_parameters())
         self._averages: list[torch.Tensor] = [averages[name] for name in self._trained]
-        self._optimizer = torch.optim.AdamW(self._groups(), lr=cfg.lr, betas=(0.9, 0.98), weight_decay=cfg.weight_decay, fused=True)
+        groups = paces(self.network, cfg.backbone_lr)
+        self._optimizer = torch.optim.AdamW(groups, lr=cfg.lr, betas=(0.9, 0.98), weight_decay=cfg.weight_decay, fused=True)
         self._remember(state)
         self._bfloat16 = cfg.precision is Precision.bfloat16 or (cfg.precision is Precision.auto and fast_bfloat16(team.device))
 
@@ -106,7 +107,7 @@ class Trainer:
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
-            torch._foreach_lerp_(self._averages, self._weights, 1 - min(cfg.ema, (2 + step) / (11 + step)))
+            torch._foreach_lerp_(self._averages, self._weights, taken_over(cfg.ema, step))
         found, of_grasp, stop = team.sum(torch.stack([loss, grasp, torch.full_like(loss, float(self.asked()))])).tolist()
         if not math.isfinite(found):
             raise PolicyError(f"the loss is {found} at step {step}; a lower lr than {cfg.lr:g} may do")
@@ -216,18 +217,8 @@ class Trainer:
             moments = {key: laid_like(state[f"{key}/{name}"], weight) for key in MOMENTS}
             self._optimizer.state[weight] = {"step": torch.tensor(float(self.step), device=self.team.device), **moments}
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """What is trained, with its share of the learning rate."""
-        encoder = self.network.encoder
-        known = {id(weight) for _, weight in encoder.pretrained()} if isinstance(encoder, PretrainedEncoder) else set()
-        slow, fast = [w for w in self._weights if id(w) in known], [w for w in self._weights if id(w) not in known]
-        return [{"params": found, "share": share} for found, share in ((fast, 1.0), (slow, self.cfg.backbone_lr)) if found]
-
     def _rate(self) -> float:
-        cfg = self.cfg
-        spent = min(self.progress, 1.0)
-        warm = min(1.0, max((self.step + 1) / (cfg.warmup + 1), spent / 0.1))
-        return cfg.lr * warm * (0.505 + 0.495 * math.cos(math.pi * spent))
+        return rate(self.cfg.lr, self.step, min(self.progress, 1.0), self.cfg.warmup)
 
     def _averaged(self) -> dict[str, Tensor]:
         return {name: gathered(value) for name, value in self.average.state_dict().items()}

@@ -84,7 +84,7 @@ def test_a_list_without_torch_and_a_package_without_pin_are_refused() -> None:
         bundle.chosen(["tqdm"], set(), {})
 
 
-CORE_VERBS = ("doctor", "toys", "objects", "collect", "train", "eval", "sweep", "compare", "study", "demo")
+CORE_VERBS = ("doctor", "toys", "objects", "collect", "train", "eval", "sweep", "compare", "demo")
 
 
 def _imported(module: str) -> set[str]:

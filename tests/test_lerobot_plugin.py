@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from distribution import pretend_installed
 
 pytest.importorskip("lerobot")
 pytest.importorskip("scservo_sdk")
@@ -171,13 +170,7 @@ def test_lerobot_finds_the_distribution_and_makes_the_robot(tmp_path: Path, monk
     from lerobot.robots import make_robot_from_config
     from lerobot.utils.import_utils import register_third_party_plugins
 
-    name = tomllib.loads((FOLDER / "pyproject.toml").read_text())["project"]["name"]
-    info = tmp_path / f"{name}-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for module in [key for key in sys.modules if key.startswith(name)]:
-        monkeypatch.delitem(sys.modules, module)
+    pretend_installed(FOLDER, tmp_path, monkeypatch)
     monkeypatch.delitem(RobotConfig._choice_registry, "cezanne")
     register_third_party_plugins()
     made = make_robot_from_config(RobotConfig.get_choice_class("cezanne")(driver="lerobot", calibration_dir=tmp_path))  # type: ignore[call-arg]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from distribution import pretend_installed
 
 pytest.importorskip("lerobot")
 pytest.importorskip("datasets")
@@ -43,13 +42,7 @@ from policies.train import run as train
 FOLDER = Path(__file__).resolve().parents[1] / "lerobot_policy_cezanne"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks of a few numbers: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +105,7 @@ def test_lerobot_finds_the_distribution_and_all_that_belongs_to_it(tmp_path: Pat
     from lerobot.optim import LRSchedulerConfig
     from lerobot.utils.import_utils import register_third_party_plugins
 
-    name = tomllib.loads((FOLDER / "pyproject.toml").read_text())["project"]["name"]
-    info = tmp_path / f"{name}-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for module in [key for key in sys.modules if key.startswith(name)]:
-        monkeypatch.delitem(sys.modules, module)
+    pretend_installed(FOLDER, tmp_path, monkeypatch)
     for registry, kind in ((PreTrainedConfig, "cezanne"), (EnvConfig, "cezanne_grasp"), (LRSchedulerConfig, "cezanne")):
         monkeypatch.delitem(registry._choice_registry, kind)
     register_third_party_plugins()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,13 +32,7 @@ MASKED = (Pooling.det, Pooling.det_masked, Pooling.box)
 RELIEFS = (Masking.edge, Masking.distance)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads cost more than they bring where everything is tiny."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def some_masks(seed: int, shape: tuple[int, int, int] = (12, 32, 40)) -> Tensor:

@@ -51,7 +51,7 @@ def open_exported(folder: Path, dataset: Dataset | Selected, *, masked: bool, wa
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
         try:
-            return LeRobotDataset(f"local/{path.name}", root=path, return_uint8=True, video_backend="pyav")
+            return LeRobotDataset(f"local/{path.name}", root=path)
         except Exception as error:  # LeRobot would ask its hub for what is missing here, and says so in many ways
             raise PolicyError(f"{path} cannot be read ({' '.join(str(error).split())[:200]}); remove it, and it is made again") from error
 
