@@ -39,7 +39,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = tiny_policy(history=2)
     contract = Contract(CAMERAS, (SIZE, SIZE), ("a", "b", "c"), 1, "stick", 0.05, chunk=4, execute=2, history=2)
     rng = np.random.default_rng(0)
-    spread = lambda *shape: rng.uniform(0.5, 1.5, shape).astype(np.float32)  # noqa: E731
+    spread = lambda *shape: rng.uniform(0.2, 1.0, shape).astype(np.float32)  # noqa: E731
     stats = Stats(spread(4), spread(4), spread(4, 4), spread(4, 4), spread(5), spread(5))
     made = Checkpoint(config, contract, stats, {"data": "none"})
     path = tmp_path_factory.mktemp("policy") / "checkpoint"
