@@ -58,8 +58,8 @@ class Cache:
     table: Table
     pixels: np.ndarray
     """(N, 3, p * p) u8"""
-    mask: np.ndarray
-    """Bits of the target's pixels, (N, ceil(p * p / 8)) u8."""
+    bits: np.ndarray
+    """Of the target's pixels, (N, ceil(p * p / 8)) u8."""
     index: np.ndarray
     """Place in the grid, (N,) u16."""
     offsets: np.ndarray
@@ -163,7 +163,7 @@ def _write(path: Path, dataset: Dataset | Selected, table: Table, kept: Kept, wa
             masks = np.stack([episode.masks[c][frames] for c in names], 1)  # (F, V, H, W)
             patches = _cut(images, masks, kept)
             files["pixels"].write(patches.pixels.numpy().tobytes())
-            files["mask"].write(np.packbits(patches.mask.numpy(), axis=1).tobytes())
+            files["mask"].write(patches.bits.numpy().tobytes())
             files["index"].write(patches.index.numpy().astype(np.uint16).tobytes())
             if patches.relief is not None:
                 files["relief"].write(patches.relief.numpy().tobytes())

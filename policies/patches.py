@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from policies.bits import pack, unpack
 from policies.box import CROP, boxed, cropped
 from policies.config import Masking, Rule
 from policies.edge import relief
@@ -41,8 +42,8 @@ class Patches:
 
     pixels: Tensor
     """(N, 3, p * p) u8"""
-    mask: Tensor
-    """Pixels of the target, (N, p * p) bool."""
+    bits: Tensor
+    """Pixels of the target, packed by eight as `numpy.packbits` does, (N, ceil(p * p / 8)) u8."""
     index: Tensor
     """Place in the grid of the picture or crop, row by row, (N,) i64."""
     camera: Tensor
@@ -58,6 +59,11 @@ class Patches:
         """The same on another device."""
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: x.to(device, non_blocking=non_blocking) for name, x in tensors.items() if x is not None})
+
+    @property
+    def mask(self) -> Tensor:
+        """Pixels of the target, (N, p * p) bool: unpacked where the patches are, and only for who looks at them."""
+        return unpack(self.bits, self.pixels.shape[-1])
 
     @property
     def picture(self) -> Tensor:
@@ -120,7 +126,7 @@ def split(
     index = places[1] * columns + places[2]
     lengths = kept.flatten(1).sum(1)
     shape = None if relief is None else _tiles(relief, patch)[places].reshape(-1, area)
-    return Patches(pixels[places].reshape(-1, 3, area), bits[places].reshape(-1, area), index, camera, lengths, silhouette, shape)
+    return Patches(pixels[places].reshape(-1, 3, area), pack(bits[places].reshape(-1, area)), index, camera, lengths, silhouette, shape)
 
 
 def _tiles(planes: Tensor, patch: int) -> Tensor:
@@ -151,7 +157,7 @@ def thin(patches: Patches, cap: int, priority: Tensor | None = None) -> Patches:
     starts = torch.cumsum(patches.lengths, 0) - patches.lengths
     rank = torch.arange(len(order), device=order.device) - starts[picture]
     kept = torch.sort(order[rank < cap]).values
-    rest = {name: getattr(patches, name)[kept] for name in ("pixels", "mask", "index")}
+    rest = {name: getattr(patches, name)[kept] for name in ("pixels", "bits", "index")}
     if patches.relief is not None:
         rest["relief"] = patches.relief[kept]
     return replace(patches, **rest, lengths=patches.lengths.clamp(max=cap))

@@ -172,7 +172,7 @@ class Sampler:
         read = self._read(pictures, rows)
         return Patches(
             torch.from_numpy(read(cache.pixels)),
-            torch.from_numpy(np.unpackbits(read(cache.mask), axis=-1, count=cache.pixels.shape[-1]).view(bool)),
+            torch.from_numpy(read(cache.bits)),
             torch.from_numpy(read(cache.index).astype(np.int64)),
             torch.from_numpy(pictures % cache.cameras),
             torch.from_numpy(lengths),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 
+from policies.bits import pack, unpack
 from policies.patches import Keep, cut, thin
 
 
@@ -40,3 +43,11 @@ def test_fixed_thinning_prefers_the_same_places_in_every_picture() -> None:
     patches = thin(cut(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), masks, torch.arange(2), 4, Keep.OBJECT), 20)
     first, second = set(patches.index[:20].tolist()), set(patches.index[20:].tolist())
     assert {i for i in first if i % 8} <= second
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 25, 256])
+def test_bits_are_those_of_numpy_and_give_the_mask_back(n: int) -> None:
+    pixels = torch.rand(5, n, generator=torch.Generator().manual_seed(n)) > 0.5
+    bits = pack(pixels)
+    assert np.array_equal(bits.numpy(), np.packbits(pixels.numpy(), axis=-1))
+    assert torch.equal(unpack(bits, n), pixels)
