@@ -172,8 +172,8 @@ def kernels(race: Race, arguments: argparse.Namespace) -> dict[str, Any]:
         half = PRECISIONS[precision]
         dtype = torch.bfloat16 if half else torch.float32
         qkv = torch.randn(int(lengths.sum()), 3 * config.dim, device=race.device, dtype=dtype, requires_grad=True)
-        calls = contenders(lengths, config.heads, half)
         for backward in (False, True):
+            calls = contenders(lengths, config.heads, half, backward)
             times = {name: [] for name in calls}
             for k in range(arguments.rounds + 1):
                 for name, call in calls.items():
