@@ -67,6 +67,7 @@ def _flex(lengths: Tensor, heads: int) -> Attention:
     compiled: Any = torch.compile(flex_attention, dynamic=False)
 
     def call(qkv: Tensor) -> Tensor:
+        qkv = qkv if qkv.is_cuda else qkv.detach()  # on the CPU it refuses what could have a gradient
         q, k, v = qkv.unflatten(1, (3, heads, -1)).permute(1, 2, 0, 3)[:, None]  # (1, H, N, D/H) each
         return compiled(q, k, v, block_mask=blocks)[0].transpose(0, 1).flatten(1)
 
