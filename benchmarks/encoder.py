@@ -1,4 +1,4 @@
-"""Token dropping against its masked reference: `python -m benchmarks.encoder --size small|large`.
+"""Token dropping against its masked reference: `python -m benchmarks.encoder --size tiny|small|large`.
 
 The same ViT with detection pooling over the same pictures and masks, in one process, in turn: once on the object's tokens alone, once on
 all tokens under the attention mask; forward, and forward and backward; in float32, and with the matrix products in bfloat16. The median of
@@ -36,11 +36,12 @@ from policies.reference import encode_masked
 
 SIZE, PATCH = 224, 16
 SIZES = {
+    "tiny": EncoderConfig(Pooling.det, Masking.patch, patch=PATCH, dim=128, layers=4, heads=4, cap=0),
     "small": EncoderConfig(Pooling.det, Masking.patch, patch=PATCH, dim=384, layers=12, heads=6, cap=0),
     "large": EncoderConfig(Pooling.det, Masking.patch, patch=PATCH, dim=1024, layers=24, heads=16, cap=0),
 }
-"""ViT-S/16 and ViT-L/16."""
-PICTURES, ROUNDS = {"small": 16, "large": 4}, {"small": 7, "large": 3}
+"""As wide as the encoder of our default training; ViT-S/16 and ViT-L/16."""
+PICTURES, ROUNDS = {"tiny": 128, "small": 16, "large": 4}, {"tiny": 7, "small": 7, "large": 3}
 TOUCHED = {"side": (2, 6, 7, 8, 10, 11, 13, 14, 16, 20, 64), "wrist": (1, 8, 13, 19, 24, 29, 35, 43, 52, 74, 140)}
 """Patches that a mask touches, smallest, tenths, largest: 1,200 masks of each camera of 200 demonstrations of toys, from 128 px."""
 PRECISIONS = {"float32": False, "bfloat16": True}
@@ -200,8 +201,8 @@ def main() -> None:
     """Prints the figures; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="small", help="of the ViT")
-    parser.add_argument("--pictures", type=int, default=0, help="pictures a batch; 0: 16 for small, 4 for large")
-    parser.add_argument("--rounds", type=int, default=0, help="measurements of each, in turn; 0: 7 for small, 3 for large")
+    parser.add_argument("--pictures", type=int, default=0, help="pictures a batch; 0: 128 for tiny, 16 for small, 4 for large")
+    parser.add_argument("--rounds", type=int, default=0, help="measurements of each, in turn; 0: 7, 3 for large")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="float32, bfloat16")
     parser.add_argument("--seed", type=int, default=0, help="of weights, pictures and masks")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")

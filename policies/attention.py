@@ -27,16 +27,10 @@ class Kernel(Enum):
 def fastest(device: torch.device, dim: int) -> Kernel:
     """The kernel for tokens of width `dim` on a device, unless an encoder is told another; `python -m benchmarks.encoder --paths` compares.
 
-    CPU, one thread of a busy machine, ms of processor time, forward / forward and backward, of one layer's attention:
-
-        pictures, tokens each, heads x width    padded         single
-        16, 4-25, 16 x 64 (ViT-L)               6.0 / 20.8     2.7 / 14.9
-        32, 1-48, 6 x 64 (ViT-S)                4.0 / 18.6     3.3 / 13.0
-        128, 1-12, 4 x 32 (our training)        2.5 / 9.7      7.2 / 22.9
-
-    Padding costs most where lengths differ much, as those of toys' masks do (1 to 140 tokens). Nested tensors took 40.6 / 102.4 in the
-    first row. FlexAttention masks in blocks of 128 tokens, which hold ten of our pictures. On CUDA nothing has been measured yet: what is
-    known to run is taken.
+    On the CPU a call a picture takes 30 to 70 % of the time of padding at widths of 384 and 1024, where lengths differ as those of toys'
+    masks do (1 to 140 tokens); nested tensors and FlexAttention take longer than either: docs/policies.md has the table. Narrow encoders,
+    such as those of our own training, have so many small pictures that calls cost more than padding. On CUDA nothing has been measured
+    yet: what is known to run is taken.
     """
     return Kernel.single if device.type == "cpu" and dim >= 384 else Kernel.padded
 
