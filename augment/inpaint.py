@@ -12,6 +12,8 @@ import numpy as np
 from augment.errors import AugmentError
 from augment.library import box
 
+_INPAINT_NS, _INPAINT_TELEA = 0, 1
+"""OpenCV's numbers. It is asked for nothing before it is used, since a server may be without (docs/servers.md)."""
 _REACH = 6
 """Of what is known around a hole [px]."""
 _LARGE = 400
@@ -36,7 +38,7 @@ class Inpainter(Protocol):
 class Neighbours:
     """From the colours around each hole, every picture for itself, by OpenCV."""
 
-    method: int = cv2.INPAINT_TELEA
+    method: int = _INPAINT_TELEA
     radius: float = 3.0
     """How far a filled pixel looks [px]."""
 
@@ -98,9 +100,9 @@ class OtherSteps:
         return self.otherwise(filled, left, hidden) if left.any() else filled
 
 
-TELEA = Neighbours(cv2.INPAINT_TELEA)
+TELEA = Neighbours(_INPAINT_TELEA)
 """A. Telea, "An image inpainting technique based on the fast marching method", 2004."""
-NAVIER_STOKES = Neighbours(cv2.INPAINT_NS)
+NAVIER_STOKES = Neighbours(_INPAINT_NS)
 """M. Bertalmio et al., "Navier-Stokes, fluid dynamics, and image and video inpainting", 2001."""
 
 INPAINTERS: Mapping[str, Callable[[bool], Inpainter]] = {

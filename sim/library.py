@@ -16,6 +16,9 @@ from assets.graspable import CONTACT, VISUAL
 from assets.objects.home import cache_folder
 from sim.errors import SceneError
 
+LIGHT = "light"
+"""Folder of a library with meshes that were made light before."""
+
 
 def models_folder() -> Path:
     """robosuite's folder of models. Raises SceneError where it is not installed."""
@@ -84,14 +87,24 @@ def simplify(spec: mujoco.MjSpec, kept: tuple[float, int]) -> None:
         look.rgba, look.group, look.contype, look.conaffinity, look.mass = list(colour), VISUAL, 0, 0, 0
 
 
+def _content(path: Path) -> str:
+    """SHA-256 of a file, or what is said to be that of one which is not there."""
+    said = path.with_name(f"{path.name}.sha256")
+    return said.read_text().strip() if said.exists() and not path.exists() else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @lru_cache(maxsize=256)
 def _light_mesh(files: tuple[Path, ...], share: float, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """One mesh of the given files with a share of their faces, and at least so many; kept on disk, named by content."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files) + f"4 {share} {least}".encode()).hexdigest()[:24]
+    """One mesh of the given files with a share of their faces, and at least so many; kept on disk, named by content.
+
+    The library may bring it along, with `FILE.sha256` in place of FILE: tools/bundle.py packs robots so.
+    """
+    digest = hashlib.sha256(f"5 {[_content(path) for path in files]} {share} {least}".encode()).hexdigest()[:24]
     kept = cache_folder() / "robots" / f"{digest}.npz"
-    if kept.exists():
-        with np.load(kept, allow_pickle=False) as arrays:
-            return arrays["vertices"], arrays["faces"]
+    for found in (kept, models_folder() / LIGHT / kept.name):
+        if found.exists():
+            with np.load(found, allow_pickle=False) as arrays:
+                return arrays["vertices"], arrays["faces"]
     import fast_simplification  # these two take seconds to import, and are needed once
     import trimesh
 

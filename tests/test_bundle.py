@@ -286,8 +286,8 @@ def test_the_whole_bundle_works_without_a_network(tmp_path) -> None:
     if "failed" in made.stderr:
         pytest.skip(f"no packages to be had: {made.stderr[-300:]}")
     assert made.returncode == 0, made.stderr
-    assert bundle.weigh(folder) < 1.2 * bundle.LIMIT, "packed quickly here, for less time"
-    server = {*bundle.requirements(bundle.SERVER)} | {
+    assert bundle.weigh(folder) < bundle.LIMIT
+    server = {*bundle.requirements(bundle.SERVER), "lavavu-osmesa"} | {  # a server has something to draw with
         name for name in bundle.pinned((ROOT / "constraints.txt").read_text()) if name.startswith("nvidia-")
     }
     have = {dist.name.lower().replace("_", "-"): dist.version for dist in importlib.metadata.distributions()}

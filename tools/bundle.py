@@ -13,6 +13,7 @@ Packages are not repacked as wheels: one solid archive is half as large. Their m
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import importlib.metadata
 import io
@@ -39,30 +40,47 @@ LIMIT = 60_000_000
 SERVER = ("torch", "numpy")
 """What a server is assumed to have, with all that these require."""
 CORE = (
-    *("accelerate", "coacd", "fast-simplification", "gymnasium", "hydra-core", "imageio-ffmpeg", "jinja2", "manifold3d", "matplotlib"),
+    *("accelerate", "fast-simplification", "gymnasium", "hydra-core", "imageio-ffmpeg", "jinja2", "manifold3d", "matplotlib"),
     *("mujoco", "numcodecs", "omegaconf", "pillow", "psutil", "pyarrow", "pyopengl", "pyyaml", "rich", "ruckig", "safetensors", "scipy"),
     *("tensorboard", "tqdm", "trimesh", "zarr"),
 )
 """What doctor, toys, objects, collect, train, eval, sweep, compare, study and demo import."""
-MORE = ("opencv-python-headless", "lavavu-osmesa", "timm")
+MORE = ("coacd", "opencv-python-headless", "lavavu-osmesa", "timm")
 """What `--full` adds: augment, perturbations of masks and pictures, rendering without EGL, films, pretrained backbones."""
-UNUSED = ("grpcio", "hf-xet", "jupyter-server-proxy", "markdown", "numpy-quaternion", "tensorboard-data-server", "werkzeug")
-"""Requirements of requirements that nothing of ours imports: downloads from the hub, a notebook, TensorBoard's pages (it only writes)."""
+UNUSED = (
+    *("aiohttp", "grpcio", "hf-xet", "jupyter-server-proxy", "markdown", "markdown-it-py", "numpy-quaternion", "pygments"),
+    *("tensorboard-data-server", "torchvision", "werkzeug"),
+)
+"""Requirements of requirements that nothing of ours imports: downloads, notebooks, coloured code, TensorBoard's pages (it only writes);
+and torchvision, which timm wants: it has to be of the server's own build of torch."""
 PLATFORM = "x86_64-manylinux_2_28"
+FONTS = (
+    *("cffLib", "colorLib", "cu2qu", "designspaceLib", "feaLib", "merge", "mtiLib", "otlLib", "pens", "qu2cu", "subset"),
+    *("svgLib", "t1Lib", "ttLib", "ufoLib", "unicodedata", "varLib", "voltLib"),
+)
+"""Parts of fonttools that write fonts into PDF; our pictures are PNG and SVG."""
 CUTS: Mapping[str, tuple[str, ...]] = {
-    "*": ("*/tests/*", "*/testing/data/*", "*/__pycache__/*", "*.pyi", "*.pxd", "*.pyx", "*.pxi", "*.a"),
-    "fonttools": ("fontTools/*.so", "fontTools/*.c"),  # faster copies of its own Python
+    "*": ("*/tests/*", "*/testing/data/*", "*/__pycache__/*", "*.pyi", "*.pxd", "*.pyx", "*.pxi", "*.a", "*.dll", "*.js"),
+    "fonttools": ("fontTools/*.so", "fontTools/*.c", *(f"fontTools/{part}/*" for part in FONTS)),
     "lavavu-osmesa": ("lavavu/*.js", "lavavu/html/*", "lavavu/font/*"),
     "pyarrow": (
         *("pyarrow/include/*", "pyarrow/includes/*", "pyarrow/src/*", "pyarrow/libarrow_python.so", "pyarrow/libarrow_python.so.*.*"),
         *("pyarrow/*_flight*", "pyarrow/*s3*", "pyarrow/_gcsfs*", "pyarrow/_azurefs*", "pyarrow/_hdfs*", "pyarrow/_orc*"),
         *("pyarrow/*_parquet_encryption*", "pyarrow/_pyarrow_cpp_tests*"),
     ),
-    "matplotlib": ("matplotlib/mpl-data/sample_data/*", "matplotlib/mpl-data/images/*", "mpl_toolkits/*"),
-    "scipy": ("scipy/datasets/*",),
+    "matplotlib": (
+        *("matplotlib/mpl-data/sample_data/*", "matplotlib/mpl-data/images/*", "matplotlib/mpl-data/fonts/afm/*"),
+        *("matplotlib/mpl-data/fonts/pdfcorefonts/*", "matplotlib/mpl-data/fonts/ttf/DejaVuSerif*"),
+        "matplotlib/mpl-data/fonts/ttf/DejaVuSansMono*",
+    ),
+    "mujoco": ("mujoco/_simulate*",),  # its window
+    "pillow": ("PIL/_avif*", "pillow.libs/libavif*"),
+    "scipy": tuple(f"scipy/{part}/*" for part in ("cluster", "datasets", "io", "odr", "signal")),
     "tensorboard": ("tensorboard/webfiles.zip",),
 }
 """What is cut out of packages, by name ("*": of all): tests, headers, and parts that no verb uses. Licences are never cut."""
+STRIPPED = ("kiwisolver", "matplotlib", "msgspec", "pyarrow", "pyyaml")
+"""Packages whose libraries lose the names that only debuggers read; none whose libraries were moved together: that can break them."""
 FFMPEG = ("imageio_ffmpeg/binaries/ffmpeg-*",)
 """Cut too where the bundle is not full: films then need the server's own ffmpeg, which imageio-ffmpeg finds."""
 ROBOTS: Mapping[str, tuple[str, ...]] = {
@@ -76,6 +94,7 @@ ROBOTS: Mapping[str, tuple[str, ...]] = {
 HOUSEHOLD = tuple(f"objects/{name}.xml" for name in ("bottle", "bread", "can", "cereal", "lemon", "milk"))
 ABSENT = {
     "cv2": "OpenCV (opencv-python-headless)",
+    "coacd": "coacd",
     "timm": "timm",
 }
 """Modules that a core bundle leaves out and that rooms import at their top or when asked: by name, what to install."""
@@ -128,7 +147,7 @@ def make(out: Path, *, full: bool = False, has: Path | None = None, robots: Sequ
         _install(site, pins, Path(work))
         packages = trim(site, {} if full else {"imageio-ffmpeg": FFMPEG})
         _pack_models(site, robots)
-        _prove(site, robots, Path(work))
+        _lighten(site, robots, Path(work))
         for name in ("benchmarks/__init__.py", *_tracked("benchmarks")):
             _copy(ROOT / name, part / name)
         shutil.copy2(ROOT / "LICENSE", part / "LICENSE")
@@ -230,7 +249,10 @@ def _install(site: Path, pins: Mapping[str, str], work: Path) -> None:
 
 
 def _call(command: Sequence[str]) -> None:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise BundleError(f"{command[0]} is not installed (strip is in Debian's binutils)") from error
     if done.returncode:
         raise BundleError(f"{' '.join(command[:4])} failed: {done.stderr.strip() or done.returncode}")
 
@@ -258,11 +280,18 @@ def trim(site: Path, also: Mapping[str, tuple[str, ...]]) -> dict[str, dict]:
                 lost += path.stat().st_size
                 path.unlink()
                 continue
+            if name in STRIPPED and re.search(r"\.so(\.|$)", said):
+                lost += path.stat().st_size
+                _call(["strip", "--strip-unneeded", str(path)])
+                lost -= path.stat().st_size
+                digest = base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).decode().rstrip("=")
+                row = f"{said},sha256={digest},{path.stat().st_size}"
             kept.append(row)
             size += path.stat().st_size
             licences += [said] * licence
         (info / "RECORD").write_text("\n".join(kept) + "\n")
         about[name] = {"version": found.version, "bytes": size, "cut_bytes": lost, "cut": cuts if lost else [], "licences": licences}
+        about[name] |= {"stripped": True} if name in STRIPPED else {}
     for folder in sorted((path for path in site.rglob("*") if path.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -302,22 +331,43 @@ def _pack_models(site: Path, robots: Sequence[str]) -> None:
         _copy(Path(str(theirs.locate_file(f"{info}/{name}"))), site / info / name)
 
 
-def _prove(site: Path, robots: Sequence[str], work: Path) -> None:
-    """Makes each robot and object from the packed files alone, and so its light meshes. Raises BundleError."""
-    command = (
-        "import sys\n"
-        + "from sim.robots import find_robot\nfrom assets.objects import open_objects\n"
-        + "[find_robot(name).spec().compile() for name in sys.argv[1:]]\n"
-        + "[item.spec().compile() for item in open_objects('household')]\n"
-    )
-    environment = {"PYTHONPATH": str(site), "CEZANNE_CACHE": str(work / "cache"), "PATH": os.environ["PATH"], "HOME": str(work)}
-    done = subprocess.run(
-        [str(ROOT / ".venv/bin/python"), "-P", "-c", command, *robots], cwd=work, env=environment, capture_output=True, text=True
-    )
+def _lighten(site: Path, robots: Sequence[str], work: Path) -> None:
+    """Puts light meshes in the place of those that robots are only drawn with. Raises BundleError."""
+    models = site.resolve() / "robosuite/models/assets"
+    needed = {Path(line) for line in _try(site, robots, work / "cache").splitlines()}
+    shutil.copytree(work / "cache/robots", models / "light")
+    meshes = {path for path in models.rglob("*") if path.suffix in (".obj", ".stl") and path.relative_to(models).parts[0] != "objects"}
+    for path in meshes - needed:
+        path.with_name(f"{path.name}.sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+        path.unlink()
+    _try(site, robots, work / "empty")
+    if made := list((work / "empty").glob("robots/*")):
+        raise BundleError(f"{len(made)} light meshes were made anew from what was packed")
+
+
+_TRIAL = """
+import sys
+from assets.objects import open_objects
+from sim.robots import find_robot
+for name in sys.argv[1:]:
+    spec = find_robot(name).spec()
+    spec.compile()
+    print(*(mesh.file for mesh in spec.meshes if mesh.file), sep="\\n")
+for item in open_objects("household"):
+    item.spec().compile()
+"""
+
+
+def _try(site: Path, robots: Sequence[str], cache: Path) -> str:
+    """Makes each robot and object from the packed files alone; the mesh files that were read, a line each. Raises BundleError."""
+    environment = {"PYTHONPATH": str(site), "CEZANNE_CACHE": str(cache), "PATH": os.environ["PATH"], "HOME": str(cache)}
+    command = [str(ROOT / ".venv/bin/python"), "-P", "-c", _TRIAL, *robots]
+    done = subprocess.run(command, cwd=site.parent, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise BundleError(f"a robot cannot be made from what was packed: {done.stderr.strip().splitlines()[-1]}")
-    for cache in site.rglob("__pycache__"):
-        shutil.rmtree(cache)
+    for made in site.rglob("__pycache__"):
+        shutil.rmtree(made)
+    return done.stdout
 
 
 def pack(folder: Path, archive: Path, preset: int) -> None:
