@@ -169,6 +169,7 @@ def kernels(race: Race, arguments: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds of one layer's attention, by what computes it."""
     config, figures = SIZES[arguments.size], {}
     lengths = race.encoder.cut(race.images, race.masks).lengths
+    lengths = lengths.clamp(max=arguments.cap) if arguments.cap else lengths
     for precision in arguments.precisions:
         half = PRECISIONS[precision]
         dtype = torch.bfloat16 if half else torch.float32
@@ -209,6 +210,7 @@ def main() -> None:
     parser.add_argument("--data", default="", help="a data set whose pictures and masks are taken")
     parser.add_argument("--kernel", default="", choices=["", *(kernel.value for kernel in Kernel)], help="of attention; empty: as in use")
     parser.add_argument("--paths", action="store_true", help="compare what computes the attention alone")
+    parser.add_argument("--cap", type=int, default=0, help="with --paths: most tokens a picture, as in training (`patches`); 0: all")
     parser.add_argument("--no-memory", action="store_true", help="times only")
     parser.add_argument("--alone", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
