@@ -28,8 +28,8 @@ def fastest(device: torch.device, dim: int) -> Kernel:
     """The kernel for tokens of width `dim` on a device, unless an encoder is told another; `python -m benchmarks.encoder --paths` compares.
 
     On the CPU a call a picture takes 30 to 70 % of the time of padding at widths of 384 and 1024, where lengths differ as those of toys'
-    masks do (1 to 140 tokens); nested tensors and FlexAttention take longer than either: docs/policies.md has the table. With the 12
-    tokens a picture at width 128 of our own training it is the other way round, twice as long. On CUDA nothing has been measured
+    masks do (1 to 140 tokens); nested tensors and, in float32, FlexAttention take longer than either: docs/policies.md has the table. With
+    the 12 tokens a picture at width 128 of our own training it is the other way round, twice as long. On CUDA nothing has been measured
     yet: what is known to run is taken.
     """
     return Kernel.single if device.type == "cpu" and dim >= 384 else Kernel.padded
