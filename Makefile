@@ -41,7 +41,7 @@ build: setup  ## the wheel, then a smoke test of it in a fresh environment
 	@tools/build.sh
 
 bundle: setup  ## bundle/ for servers without a network (HAS=FILE, ROBOTS=panda,ur5e, FULL=1: docs/servers.md)
-	@$(BIN)/python tools/bundle.py $(if $(FULL),--full) $(if $(HAS),--has "$(HAS)") $(if $(ROBOTS),--robots "$(ROBOTS)")
+	@$(BIN)/python -m tools.bundle $(if $(FULL),--full) $(if $(HAS),--has "$(HAS)") $(if $(ROBOTS),--robots "$(ROBOTS)")
 
 clean:  ## removes what was built; keeps .venv, data and runs
 	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -97,7 +97,7 @@ def _content(path: Path) -> str:
 def _light_mesh(files: tuple[Path, ...], share: float, least: int) -> tuple[np.ndarray, np.ndarray]:
     """One mesh of the given files with a share of their faces, and at least so many; kept on disk, named by content.
 
-    The library may bring it along, with `FILE.sha256` in place of FILE: tools/bundle.py packs robots so.
+    The library may bring it along, with `FILE.sha256` in place of FILE: tools/bundle/models.py packs robots so.
     """
     digest = hashlib.sha256(f"5 {[_content(path) for path in files]} {share} {least}".encode()).hexdigest()[:24]
     kept = cache_folder() / "robots" / f"{digest}.npz"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -85,3 +86,7 @@ def test_no_hole_no_change() -> None:
 def test_an_unknown_inpainter_is_refused() -> None:
     with pytest.raises(AugmentError, match="steps, telea, ns"):
         inpainter("lama")
+
+
+def test_the_numbers_of_methods_are_opencvs() -> None:
+    assert (TELEA.method, NAVIER_STOKES.method) == (cv2.INPAINT_TELEA, cv2.INPAINT_NS)

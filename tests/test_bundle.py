@@ -3,7 +3,6 @@
 import ast
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import shutil
@@ -17,21 +16,12 @@ import pytest
 
 from cezanne import ROOMS, VERBS
 from episodes import picture
+from tools.bundle import __main__ as bundle
+from tools.bundle import archive, models, packages
+from tools.bundle.errors import BundleError
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSION = ".".join(map(str, sys.version_info[:2]))
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bundle", ROOT / "tools/bundle.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-bundle = _load()
 
 
 @pytest.fixture
@@ -43,14 +33,14 @@ def made(tmp_path) -> Path:
     (site / "cezanne/__main__.py").write_text("import sys, json\nprint(json.dumps([sys.argv[1:], __file__, sys.path]))\n")
     for name in ("absentee", "json"):
         (folder / "absent" / name).mkdir(parents=True)
-        (folder / "absent" / name / f"{name}.py").write_text(bundle._STAND_IN.format(what="Absentee"))
+        (folder / "absent" / name / f"{name}.py").write_text(bundle.STAND_IN.format(what="Absentee"))
     (folder / "benchmarks").mkdir()
     (folder / "benchmarks/say.sh").write_text('#!/bin/sh\necho "$PYTHON: $1"\n')
     (folder / "benchmarks/say.sh").chmod(0o755)
-    bundle.pack(site, folder / "packages.tar.xz", 1)
-    shutil.copy(ROOT / "tools/bundle_run.sh", folder / "run.sh")
+    archive.pack(site, folder / "packages.tar.xz", 1)
+    shutil.copy(ROOT / "tools/bundle/run.sh", folder / "run.sh")
     (folder / "run.sh").chmod(0o755)
-    bundle.seal(folder)
+    archive.seal(folder)
     return folder
 
 
@@ -67,21 +57,21 @@ def _python(path: Path, version: str, has: str) -> str:
 
 
 def test_what_the_server_has_is_left_out_and_what_it_requires_too() -> None:
-    pins = bundle.pinned((ROOT / "constraints.txt").read_text())
-    bare = bundle.chosen(bundle.CORE, bundle.assumed(""), pins)
+    pins = packages.pinned((ROOT / "constraints.txt").read_text())
+    bare = packages.chosen(packages.CORE, packages.assumed(""), pins)
     assert {"mujoco", "scipy", "zarr", "hydra-core", "antlr4-python3-runtime", "glfw"} <= set(bare)
     assert not {"torch", "numpy", "sympy", "jinja2", "cezanne", "robosuite", "lerobot", "opencv-python"} & set(bare)
     assert bare["mujoco"] == pins["mujoco"]
-    richer = bundle.chosen(bundle.CORE, bundle.assumed("torch==2.11.0\nscipy==1.17.0\nHydra_Core==1.3.8\nfoo @ file:///x\n"), pins)
+    richer = packages.chosen(packages.CORE, packages.assumed("torch==2.11.0\nscipy==1.17.0\nHydra_Core==1.3.8\nfoo @ file:///x\n"), pins)
     assert set(bare) - set(richer) == {"scipy", "hydra-core"}  # omegaconf is wanted by ours too
-    assert set(bare) < set(bundle.chosen(bundle.CORE + bundle.MORE, bundle.assumed(""), pins))
+    assert set(bare) < set(packages.chosen(packages.CORE + packages.MORE, packages.assumed(""), pins))
 
 
 def test_a_list_without_torch_and_a_package_without_pin_are_refused() -> None:
-    with pytest.raises(bundle.BundleError, match="no torch in that list"):
-        bundle.assumed("numpy==2.2.6\n")
-    with pytest.raises(bundle.BundleError, match=r"not pinned.*: tqdm"):
-        bundle.chosen(["tqdm"], set(), {})
+    with pytest.raises(BundleError, match="no torch in that list"):
+        packages.assumed("numpy==2.2.6\n")
+    with pytest.raises(BundleError, match=r"not pinned.*: tqdm"):
+        packages.chosen(["tqdm"], set(), {})
 
 
 CORE_VERBS = ("doctor", "toys", "objects", "collect", "train", "eval", "sweep", "compare", "demo")
@@ -125,8 +115,8 @@ def test_every_import_of_the_core_verbs_is_packed_or_has_a_stand_in() -> None:
             foreign.add(top)
     assert {"mujoco", "scipy", "pyarrow", "matplotlib"} <= foreign
     owners = importlib.metadata.packages_distributions()
-    there = bundle.requirements(bundle.SERVER) | bundle.requirements(bundle.CORE, bundle.UNUSED)
-    loose = {top for top in foreign if not {bundle.canonicalize_name(owner) for owner in owners[top]} & there}
+    there = packages.requirements(packages.SERVER) | packages.requirements(packages.CORE, packages.UNUSED)
+    loose = {top for top in foreign if not {packages.canonicalize_name(owner) for owner in owners[top]} & there}
     assert loose <= set(bundle.ABSENT) | {"robosuite", "ray"}, loose  # the bridge and Ray's executor are opened when asked for
 
 
@@ -146,7 +136,7 @@ def test_cuts_spare_code_and_licences(tmp_path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Thing\nVersion: 1.0\n")
     (info / "RECORD").write_text("".join(f"{name},sha256=x,1\n" for name in files))
-    about = bundle.trim(tmp_path, {"thing": ("thing/ffmpeg-*",)})["thing"]
+    about = packages.trim(tmp_path, {"thing": ("thing/ffmpeg-*",)})["thing"]
     assert sorted(path.name for path in (tmp_path / "thing").rglob("*") if path.is_file()) == ["LICENSE", "__init__.py"]
     assert (info / "RECORD").read_text().split() == ["thing/__init__.py,sha256=x,1", "thing/tests/LICENSE,sha256=x,1"]
     assert about["cut_bytes"] == 101
@@ -163,17 +153,17 @@ def test_without_ffmpeg_or_opencv_there_are_no_films_and_a_reason(monkeypatch) -
     monkeypatch.setattr(picture, "get_ffmpeg_exe", no_ffmpeg)
     assert picture.lacking() == "No ffmpeg exe could be found."
     stand_in = ModuleType("cv2")
-    exec(bundle._STAND_IN.format(what="OpenCV"), stand_in.__dict__)
+    exec(bundle.STAND_IN.format(what="OpenCV"), stand_in.__dict__)
     monkeypatch.setattr(picture, "cv2", stand_in)
     assert "OpenCV, which is not in the bundle" in picture.lacking()
 
 
-@pytest.mark.parametrize("robot", bundle.ROBOTS)
+@pytest.mark.parametrize("robot", models.ROBOTS)
 def test_a_robots_files_are_few_and_complete(robot) -> None:
     assets = Path(str(importlib.metadata.distribution("robosuite").locate_file("robosuite/models/assets")))
-    files = bundle.model_files(assets, bundle.ROBOTS[robot])
+    files = models.model_files(assets, models.ROBOTS[robot])
     assert all((assets / file).is_file() for file in files)
-    assert len(files) > len(bundle.ROBOTS[robot])
+    assert len(files) > len(models.ROBOTS[robot])
     assert not any("sawyer" in file.as_posix() for file in files)
 
 
@@ -183,9 +173,9 @@ def test_a_model_brings_the_files_it_names(tmp_path) -> None:
         (tmp_path / name).write_text("")
     meshes = '<mesh file="here.stl"/><mesh file="lost.stl"/><texture file="../skin.png"/>'
     (tmp_path / "g/a.xml").write_text(f'<mujoco><compiler meshdir="m"/><asset>{meshes}</asset></mujoco>')
-    assert bundle.model_files(tmp_path, ["g/a.xml"]) == {Path("g/a.xml"), Path("g/m/here.stl"), Path("skin.png")}
-    with pytest.raises(bundle.BundleError, match=r"b\.xml"):
-        bundle.model_files(tmp_path, ["b.xml"])
+    assert models.model_files(tmp_path, ["g/a.xml"]) == {Path("g/a.xml"), Path("g/m/here.stl"), Path("skin.png")}
+    with pytest.raises(BundleError, match=r"b\.xml"):
+        models.model_files(tmp_path, ["b.xml"])
 
 
 def test_too_large_names_the_largest_and_what_would_do() -> None:
@@ -201,7 +191,7 @@ def test_the_archive_depends_on_the_files_alone(tmp_path) -> None:
         (tmp_path / name / "p/run.py").write_text("x")
         (tmp_path / name / "p/run.py").chmod(0o755)
         os.utime(tmp_path / name / "p/run.py", (1, 1) if name == "one" else None)
-        bundle.pack(tmp_path / name, tmp_path / f"{name}.xz", 1)
+        archive.pack(tmp_path / name, tmp_path / f"{name}.xz", 1)
     assert (tmp_path / "one.xz").read_bytes() == (tmp_path / "two.xz").read_bytes()
     with tarfile.open(tmp_path / "one.xz") as tar:
         assert tar.getmember("p/run.py").mode == 0o755
@@ -209,7 +199,7 @@ def test_the_archive_depends_on_the_files_alone(tmp_path) -> None:
 
 def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(bundle.BundleError, match="is no bundle"):
+    with pytest.raises(BundleError, match="is no bundle"):
         bundle.make(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
@@ -250,7 +240,7 @@ def test_a_changed_file_is_found_before_anything_is_unpacked(made) -> None:
 def test_a_newer_bundle_in_its_place_is_unpacked_anew(made) -> None:
     assert _run(made, "cezanne").returncode == 0
     (made / "absent/absentee/absentee.py").write_text("")
-    bundle.seal(made)
+    archive.seal(made)
     assert "first run" in _run(made, "cezanne").stderr
     key = hashlib.sha256((made / "SHA256SUMS").read_bytes()).hexdigest()[:16]
     assert (made / ".env/key").read_text().strip() == key
@@ -260,7 +250,7 @@ def test_a_newer_bundle_in_its_place_is_unpacked_anew(made) -> None:
 def test_a_folder_that_cannot_be_written_unpacks_into_the_cache(made, tmp_path) -> None:
     shown = made / "run.sh"
     shown.write_text(shown.read_text().replace('[ -w "$here" ]', "false"))  # root may write anywhere
-    bundle.seal(made)
+    archive.seal(made)
     done = _run(made, "cezanne", XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert json.loads(done.stdout)[1].startswith(str(tmp_path / "cache/cezanne/bundle-"))
     assert not (made / ".env").exists()
@@ -282,18 +272,18 @@ def test_another_python_and_a_missing_torch_are_refused_in_one_line(made, tmp_pa
 def test_the_whole_bundle_works_without_a_network(tmp_path) -> None:
     """Made from the wheels, then used by a Python that has torch and numpy alone. Needs the package index or a full cache."""
     uv, folder, bare = str(ROOT / ".venv/bin/uv"), tmp_path / "bundle", tmp_path / "bare"
-    made = subprocess.run([sys.executable, ROOT / "tools/bundle.py", "--out", folder, "--preset", "6"], capture_output=True, text=True)
+    made = subprocess.run([sys.executable, "-m", "tools.bundle", "--out", folder], cwd=ROOT, capture_output=True, text=True)
     if "failed" in made.stderr:
         pytest.skip(f"no packages to be had: {made.stderr[-300:]}")
     assert made.returncode == 0, made.stderr
-    assert bundle.weigh(folder) < bundle.LIMIT
-    server = {*bundle.requirements(bundle.SERVER), "lavavu-osmesa"} | {  # a server has something to draw with
-        name for name in bundle.pinned((ROOT / "constraints.txt").read_text()) if name.startswith("nvidia-")
+    assert archive.weigh(folder) < bundle.LIMIT
+    server = {*packages.requirements(packages.SERVER), "lavavu-osmesa"} | {  # a server has something to draw with
+        name for name in packages.pinned((ROOT / "constraints.txt").read_text()) if name.startswith("nvidia-")
     }
     have = {dist.name.lower().replace("_", "-"): dist.version for dist in importlib.metadata.distributions()}
-    packages = [f"{name}=={have[name]}" for name in sorted(server) if name in have]
+    wanted = [f"{name}=={have[name]}" for name in sorted(server) if name in have]
     subprocess.run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, bare], check=True)
-    subprocess.run([uv, "pip", "install", "--quiet", "--no-deps", "--python", bare / "bin/python", *packages], check=True)
+    subprocess.run([uv, "pip", "install", "--quiet", "--no-deps", "--python", bare / "bin/python", *wanted], check=True)
     offline = shutil.which("unshare") and not subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode
     environment = {
         "PATH": "/usr/bin:/bin",

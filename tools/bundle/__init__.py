@@ -1,0 +1,1 @@
+"""`make bundle`: a folder for servers without a network."""
